@@ -1,0 +1,370 @@
+"""The questions the core asks its driver; each is answered by one value or one raised S3Error.
+
+A command is frozen, slotted and without behaviour; its docstring is the contract: answer, errors, atomicity.
+``answer = yield from SomeCommand(...)`` types under mypy --strict.  Whatever guards a write travels *inside* the
+write command: asking first and acting later would be a race.
+
+Rules for functions that yield them (``Steps``): see docs/architecture.md, "The core".
+Any storage command may also raise SlowDown, ServiceUnavailable, StorageFull or InternalError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from s3proto.body import Decoder
+from s3proto.model import (
+    NO_CHECKSUMS,
+    BucketInfo,
+    BucketPage,
+    Checksums,
+    Completed,
+    DeleteEntry,
+    DeleteResult,
+    Document,
+    ListPage,
+    ObjectAttributes,
+    ObjectInfo,
+    OpenedObject,
+    Owner,
+    Part,
+    PartPage,
+    Principal,
+    Received,
+    SignatureV2,
+    SigningKey,
+    Upload,
+    UploadPage,
+)
+
+R = TypeVar("R", covariant=True)
+T = TypeVar("T")
+
+
+class Command(Generic[R]):
+    """A question that the core cannot answer alone; R is the type of the answer."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Generator[Command[Any], Any, R]:
+        answer: R = yield self
+        return answer
+
+
+Steps: TypeAlias = Generator[Command[Any], Any, T]
+
+# ---------------------------------------------------------------------------------------------- identity
+
+
+@dataclass(frozen=True, slots=True)
+class LookupSigningKey(Command[SigningKey | None]):
+    """The SigV4 signing key of an access key for one scope; None when there is no such enabled key."""
+
+    access_key_id: str
+    date: str
+    """YYYYMMDD."""
+    region: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignV2(Command[SignatureV2 | None]):
+    """HMAC-SHA1 of ``string_to_sign`` with the secret of an access key; None when there is no such enabled key."""
+
+    access_key_id: str
+    string_to_sign: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CheckAccess(Command[bool]):
+    """May ``principal`` do ``action`` (AWS's IAM name, ``s3:GetObject``)?
+
+    Raises NoSuchBucket when ``bucket`` is named and missing (except for s3:CreateBucket), AccessDenied when
+    ``expected_owner`` is given and is not the bucket owner's id.
+    """
+
+    principal: Principal
+    action: str
+    bucket: str | None = None
+    key: str | None = None
+    expected_owner: str | None = None
+
+
+# ------------------------------------------------------------------------------------------------ bodies
+
+
+@dataclass(frozen=True, slots=True)
+class BodyTarget:
+    """Where a body will be published, so that the store can receive it in the right place."""
+
+    bucket: str
+    key: str
+    upload_id: str | None = None
+    part_number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveBody(Command[Received]):
+    """Take the request's body through ``decoder`` to the end and keep it for PutObject or UploadPart.
+
+    The driver sends 100 Continue now and not before.  Raises what the decoder raises (IncompleteBody,
+    SignatureDoesNotMatch, ...), EntityTooLarge past ``limit`` bytes, RequestTimeout.  Nothing is visible.
+    """
+
+    decoder: Decoder
+    digests: tuple[str, ...]
+    target: BodyTarget
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveDocument(Command[Document]):
+    """Take a small body (XML) into memory.  Raises MaxMessageLengthExceeded past ``limit``, else as ReceiveBody."""
+
+    decoder: Decoder
+    digests: tuple[str, ...]
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class AllowEarlyHead(Command[None]):
+    """From here the driver may send a 200 head and white space now and then while later commands take long.
+
+    Once it has, the final response (also an error) is sent as the rest of that body.
+    """
+
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+# ----------------------------------------------------------------------------------------------- buckets
+
+
+@dataclass(frozen=True, slots=True)
+class ListBuckets(Command[BucketPage]):
+    """Buckets that the principal may see, in byte order of names, after ``after`` (exclusive)."""
+
+    principal: Principal
+    prefix: str = ""
+    after: str = ""
+    limit: int = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBucket(Command[BucketInfo]):
+    """Make a bucket, atomically.  Raises BucketAlreadyOwnedByYou, BucketAlreadyExists (somebody else's)."""
+
+    bucket: str
+    owner: Owner
+
+
+@dataclass(frozen=True, slots=True)
+class HeadBucket(Command[BucketInfo]):
+    """Raises NoSuchBucket."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBucket(Command[None]):
+    """Remove an empty bucket with its unfinished uploads.  Raises NoSuchBucket, BucketNotEmpty."""
+
+    bucket: str
+
+
+# ----------------------------------------------------------------------------------------------- objects
+
+
+@dataclass(frozen=True, slots=True)
+class ListObjects(Command[ListPage]):
+    """At most ``limit`` keys and common prefixes together, in byte order, greater than ``after``.
+
+    A common prefix equal to ``after`` is skipped with all its keys.  ``delimiter`` "" means none.
+    ``limit`` is at least 1.  Raises NoSuchBucket.
+    """
+
+    bucket: str
+    prefix: str = ""
+    delimiter: str = ""
+    after: str = ""
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class HeadObject(Command[ObjectInfo]):
+    """Raises NoSuchBucket, NoSuchKey, NoSuchVersion (any version id but ``null``)."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    with_parts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenObject(Command[OpenedObject]):
+    """Open one object for reading.  Raises as HeadObject."""
+
+    bucket: str
+    key: str
+    version_id: str | None = None
+    with_parts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutObject(Command[ObjectInfo]):
+    """Publish a received body under a key, all or nothing.
+
+    Conditions hold at the moment of publishing against every other writer: ``if_none_match`` is "*" or None,
+    ``if_match`` a bare ETag, "*" or None.  Raises NoSuchBucket, PreconditionFailed, NoSuchKey (if_match and no object),
+    ConditionalRequestConflict.
+    """
+
+    bucket: str
+    key: str
+    content: Any
+    etag: str
+    attributes: ObjectAttributes
+    checksums: Checksums = NO_CHECKSUMS
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CopyObject(Command[ObjectInfo]):
+    """Publish the bytes of an opened object under a key, as PutObject does.
+
+    ``attributes`` None takes the source's.  ``checksum_algorithm`` asks for a FULL_OBJECT checksum of that kind; None
+    takes the source's.  Source and destination may be the same key.
+    """
+
+    source: OpenedObject
+    bucket: str
+    key: str
+    attributes: ObjectAttributes | None
+    checksum_algorithm: str | None = None
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObject(Command[DeleteResult]):
+    """Remove one object; one that is not there counts as deleted.
+
+    Raises NoSuchBucket, PreconditionFailed; NoSuchKey where ``entry`` has a condition and there is no object;
+    NoSuchVersion never: an unknown version id deletes nothing and succeeds.
+    """
+
+    bucket: str
+    entry: DeleteEntry
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteObjects(Command[tuple[DeleteResult, ...]]):
+    """Remove several objects; answers in the order asked, an error per entry.  Raises NoSuchBucket."""
+
+    bucket: str
+    entries: tuple[DeleteEntry, ...]
+
+
+# --------------------------------------------------------------------------------------------- multipart
+
+
+@dataclass(frozen=True, slots=True)
+class CreateMultipartUpload(Command[str]):
+    """Begin an upload; answers its id (URL-safe, opaque, bound to bucket and key).  Raises NoSuchBucket."""
+
+    bucket: str
+    key: str
+    owner: Owner
+    attributes: ObjectAttributes
+    checksum_algorithm: str | None = None
+    checksum_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadUpload(Command[Upload]):
+    """Raises NoSuchBucket, NoSuchUpload.  A completed upload answers with ``completed`` for 24 hours."""
+
+    bucket: str
+    key: str
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPart(Command[Part]):
+    """Record a received body as a part; the last one of a number wins.  Raises NoSuchBucket, NoSuchUpload."""
+
+    bucket: str
+    key: str
+    upload_id: str
+    part_number: int
+    content: Any
+    etag: str
+    checksums: Checksums = NO_CHECKSUMS
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPartCopy(Command[Part]):
+    """Record bytes ``first .. first+length-1`` of an opened object as a part.
+
+    MD5, and the checksum of ``checksum_algorithm``, are computed from what is copied.
+    """
+
+    bucket: str
+    key: str
+    upload_id: str
+    part_number: int
+    source: OpenedObject
+    first: int
+    length: int
+    checksum_algorithm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListParts(Command[PartPage]):
+    """Parts numbered above ``after``, at most ``limit``.  Raises NoSuchBucket, NoSuchUpload."""
+
+    bucket: str
+    key: str
+    upload_id: str
+    after: int = 0
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ListMultipartUploads(Command[UploadPage]):
+    """Uploads after (key_marker, upload_id_marker); an empty upload_id_marker skips all of key_marker."""
+
+    bucket: str
+    prefix: str = ""
+    delimiter: str = ""
+    key_marker: str = ""
+    upload_id_marker: str = ""
+    limit: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteMultipartUpload(Command[ObjectInfo]):
+    """Join ``parts`` (as ListParts gave them, chosen and checked by the core) and publish as PutObject does.
+
+    Raises InvalidPart when one of them was replaced meanwhile, else as PutObject; after an error the upload
+    still exists.  ``completed`` is kept for repeats.
+    """
+
+    bucket: str
+    key: str
+    upload_id: str
+    parts: tuple[Part, ...]
+    completed: Completed
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AbortMultipartUpload(Command[None]):
+    """Forget an upload and its parts.  Raises NoSuchBucket, NoSuchUpload."""
+
+    bucket: str
+    key: str
+    upload_id: str
