@@ -30,6 +30,8 @@ class Principal:
     access_key_id: str
     administrator: bool = False
     """True for keys without a user: the one owner, who may do everything."""
+    restricted: bool = False
+    """True for keys with a policy that this version cannot evaluate yet: denied everything."""
 
 
 @dataclass(frozen=True, slots=True)
