@@ -15,7 +15,7 @@ Rules
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -180,7 +180,7 @@ class PartWriter(Protocol):
 
 
 class PartRef(NamedTuple):
-    index: int
+    place: int
     """0-based place in the parted file."""
     size: int
     token: str
@@ -231,8 +231,9 @@ class FileSystem(Protocol):
     def delete(self, path: str) -> None:
         """Remove a file or an empty directory.  NotFound, DirectoryNotEmpty."""
 
-    def delete_many(self, paths: Iterable[str]) -> Sequence[FsError | None]:
-        """delete() for many, sharing flushes; one outcome per path, in order."""
+    def deferred(self) -> AbstractContextManager[None]:
+        """Inside the block, changes made by this thread are not flushed one by one; when it ends without an error they
+        are all durable, with one flush for each directory.  (Writer.complete is not deferred.)"""
 
     def is_abandoned(self, path: str, older_than_s: float) -> bool:
         """True when a file made by create() and never published has certainly no writer any more: its writer's
@@ -242,8 +243,8 @@ class FileSystem(Protocol):
     def create_parted(self, path: str, part_size: int) -> None:
         """Make a file that consists of places of ``part_size`` bytes.  AlreadyExists, NotFound."""
 
-    def open_part(self, path: str, index: int, size: int) -> PartWriter | None:
-        """Begin to write place ``index`` with ``size`` bytes (``part_size`` or, for the last part, fewer).
+    def open_part(self, path: str, place: int, size: int) -> PartWriter | None:
+        """Begin to write ``place`` with ``size`` bytes (``part_size`` or, for the last part, fewer).
 
         None: this place was given out before, the size does not fit, or the file is closed for new parts: write a
         file of its own.  A place is given out once ever.

@@ -1,0 +1,234 @@
+"""What is stored with an object: one JSON value in the attribute ``user.s3`` of its file, and its side file.
+
+Rules: pure values and text; no I/O.  A record speaks for a file only while size and mtime are those it was written
+with (``speaks_for``); a file that somebody rewrote behind our back, or that never was ours, is *foreign*: its ETag
+comes from inode, mtime and size in a form no client takes for an MD5, its type from its suffix.
+
+What can grow (part lists, long metadata) goes to a side file that the attribute refers to, because a file system
+gives attributes little room (ext4: 4 KiB for all; Curvine carries them in every listing).
+"""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from curvinefs.api import FileStatus
+from s3proto.model import Checksums, ObjectAttributes, ObjectInfo, ObjectRow, Pairs, Part
+
+ATTRIBUTE = "user.s3"
+"""The one attribute that the gateway writes: on objects, buckets, parts and directories made for a key."""
+INLINE = 2048
+"""Bytes of JSON kept in the attribute; what is longer moves to the side file."""
+MADE_BY_US = {ATTRIBUTE: b"{}"}
+"""Attributes of a directory that was made for a key and goes with its last one."""
+
+_TYPES = mimetypes.MimeTypes(filenames=())
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What we know of an object's bytes and what its client gave with them."""
+
+    etag: str
+    size: int
+    mtime_ms: int
+    attributes: ObjectAttributes = ObjectAttributes()
+    checksums: Checksums = Checksums()
+    blake3: str | None = None
+    """Hex; None for multipart objects (one per part) and files from elsewhere."""
+    parts: tuple[PartRecord, ...] | None = None
+    """Complete only when the side file was read."""
+    parts_count: int | None = None
+    upload_id: str | None = None
+    """The upload that made this object."""
+    side: str | None = None
+    """Id of the side file."""
+
+    def speaks_for(self, status: FileStatus) -> bool:
+        return self.size == status.len and self.mtime_ms == status.mtime_ns // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """A part of a finished multipart object."""
+
+    number: int
+    size: int
+    etag: str
+    checksums: Pairs = ()
+    blake3: str | None = None
+
+
+def encode(record: Record) -> bytes:
+    """JSON of everything in a record, without its side id."""
+    return _dump(_fields(record))
+
+
+def encode_attribute(record: Record) -> bytes:
+    """JSON for the attribute of a record that has a side file: what listings and conditions need."""
+    fields = _fields(replace(record, parts=None))
+    for name in ("headers", "metadata"):
+        fields.pop(name, None)
+    if len(fields.get("type", "")) > 256:
+        del fields["type"]
+    return _dump({**fields, "side": record.side})
+
+
+def encode_side(record: Record, bucket: str, key: str) -> bytes:
+    """JSON for the side file; it names its object, so that sweeping needs no scan."""
+    return _dump({"bucket": bucket, "key": key, "side": record.side, "record": _fields(record)})
+
+
+def decode(value: bytes | None) -> Record | None:
+    """Read an attribute's JSON; None when it is missing or is not a record of an object."""
+    if value is None:
+        return None
+    try:
+        f = json.loads(value)
+        return record_of(f) if "etag" in f else None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def decode_side(value: bytes) -> tuple[str, str, str, Record] | None:
+    """Answer bucket, key, side id and the whole record of a side file; None when it is damaged."""
+    try:
+        f = json.loads(value)
+        return f["bucket"], f["key"], f["side"], replace(record_of(f["record"]), side=f["side"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def record_of(f: Mapping[str, Any]) -> Record:
+    """Build a record from decoded JSON.  Raises KeyError, TypeError, ValueError for what is none."""
+    parts = f.get("parts")
+    return Record(
+        etag=f["etag"],
+        size=f["size"],
+        mtime_ms=f["mtime"],
+        attributes=attributes_of(f),
+        checksums=Checksums(_pairs(f.get("checksums")), f.get("checksum_type")) if "checksums" in f else _NONE,
+        blake3=f.get("blake3"),
+        parts=None if parts is None else tuple(PartRecord(n, z, e, _pairs(c), b) for n, z, e, c, b in parts),
+        parts_count=f.get("parts_count"),
+        upload_id=f.get("upload"),
+        side=f.get("side"),
+    )
+
+
+_NONE = Checksums()
+_PLAIN = ObjectAttributes()
+
+
+def attributes_of(f: Mapping[str, Any]) -> ObjectAttributes:
+    """Build ObjectAttributes from decoded JSON."""
+    if not ("type" in f or "headers" in f or "metadata" in f or "class" in f):
+        return _PLAIN
+    return ObjectAttributes(
+        f.get("type"), _pairs(f.get("headers")), _pairs(f.get("metadata")), f.get("class", "STANDARD")
+    )
+
+
+def attribute_fields(attributes: ObjectAttributes) -> dict[str, Any]:
+    """The JSON fields of ObjectAttributes; defaults are left out."""
+    f: dict[str, Any] = {}
+    if attributes.content_type is not None:
+        f["type"] = attributes.content_type
+    if attributes.headers:
+        f["headers"] = dict(attributes.headers)
+    if attributes.metadata:
+        f["metadata"] = dict(attributes.metadata)
+    if attributes.storage_class != "STANDARD":
+        f["class"] = attributes.storage_class
+    return f
+
+
+def _fields(record: Record) -> dict[str, Any]:
+    f: dict[str, Any] = {"etag": record.etag, "size": record.size, "mtime": record.mtime_ms}
+    f |= attribute_fields(record.attributes)
+    if record.checksums.values:
+        f["checksums"] = dict(record.checksums.values)
+        f["checksum_type"] = record.checksums.type
+    if record.blake3 is not None:
+        f["blake3"] = record.blake3
+    if record.parts is not None:
+        f["parts"] = [(p.number, p.size, p.etag, dict(p.checksums), p.blake3) for p in record.parts]
+    if record.parts_count is not None:
+        f["parts_count"] = record.parts_count
+    if record.upload_id is not None:
+        f["upload"] = record.upload_id
+    return f
+
+
+def _dump(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _pairs(value: Mapping[str, str] | None) -> Pairs:
+    return tuple(value.items()) if value else ()
+
+
+# ------------------------------------------------------------------------------------- what the core sees
+
+
+def foreign(status: FileStatus, name: str) -> Record:
+    """The record of a file that nobody wrote through us (or that was rewritten since)."""
+    content_type, encoding = _TYPES.guess_type("x" + name[-200:], strict=False)
+    if encoding is not None:  # the type of what is served, not of what it unpacks to
+        content_type = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}.get(encoding)
+    return Record(
+        etag=f"{status.id:x}-{status.mtime_ns:x}-{status.len:x}",
+        size=status.len,
+        mtime_ms=status.mtime_ns // 1_000_000,
+        attributes=ObjectAttributes(content_type),
+    )
+
+
+def of_status(status: FileStatus, name: str) -> Record:
+    """The record that speaks for a file now."""
+    record = decode(status.x_attr.get(ATTRIBUTE))
+    return record if record is not None and record.speaks_for(status) else foreign(status, name)
+
+
+def info_of(record: Record, key: str, *, with_parts: bool = False) -> ObjectInfo:
+    """What HEAD tells."""
+    parts = None
+    if with_parts and record.parts is not None:
+        parts = tuple(Part(p.number, p.size, p.etag, record.mtime_ms / 1000, p.checksums) for p in record.parts)
+    return ObjectInfo(
+        key=key,
+        size=record.size,
+        etag=record.etag,
+        last_modified=record.mtime_ms / 1000,
+        attributes=record.attributes,
+        checksums=record.checksums,
+        parts_count=record.parts_count,
+        parts=parts,
+    )
+
+
+def row_of(status: FileStatus, key: str) -> ObjectRow:
+    """One entry of a listing; reads no more of the JSON than it needs."""
+    value = status.x_attr.get(ATTRIBUTE)
+    if value is not None:
+        try:
+            f = json.loads(value)
+            if f["size"] == status.len and f["mtime"] == status.mtime_ns // 1_000_000:
+                checksums = f.get("checksums")
+                return ObjectRow(
+                    key,
+                    f["size"],
+                    f["etag"],
+                    f["mtime"] / 1000,
+                    f.get("class", "STANDARD"),
+                    tuple(checksums) if checksums else (),
+                    f.get("checksum_type"),
+                )
+        except (ValueError, TypeError, KeyError, AttributeError):
+            pass
+    record = foreign(status, "")
+    return ObjectRow(key, record.size, record.etag, record.mtime_ms / 1000)
