@@ -49,7 +49,7 @@ def parse_target(head: RequestHead, settings: Settings) -> Target:
     Raises InvalidURI (encoding), InvalidBucketName, KeyTooLongError.
     """
     path = head.raw_path
-    bucket = _bucket_of_host(head.headers.get("host", ""), settings.domain)
+    bucket = _bucket_of_host(head.headers.get("host") or "", settings.domain)
     virtual_host = bucket is not None
     if bucket is not None:
         rest = path[1:]

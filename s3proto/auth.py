@@ -1,0 +1,152 @@
+"""Who sent a request, how its body is vouched for, and whether they may do what they ask.
+
+Rules: the only module that knows all forms of authentication; each form's syntax and arithmetic is in ``sigv4`` and
+``sigv2``, secrets are with the driver.  Anonymous is an identity without principal: what it may do is not decided
+here, but ``authorize`` refuses it.  At most one lookup per request, and none before the claim is well-formed and
+within its dates.
+
+Follows "Authenticating Requests (AWS Signature Version 4)", "Signing and Authenticating REST Requests (AWS signature
+version 2)", "Verifying bucket ownership with bucket owner condition".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from s3proto import sigv2, sigv4
+from s3proto.commands import CheckAccess, LookupSigningKey, SignV2, Steps
+from s3proto.context import Context
+from s3proto.errors import AccessDenied, InvalidAccessKeyId, InvalidArgument, InvalidToken
+from s3proto.http import Headers, RequestHead
+from s3proto.model import Principal
+from s3proto.names import Target, parse_query
+from s3proto.sigv4 import ChunkSeed, PayloadKind, PayloadSpec, payload_kind
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The outcome of authentication."""
+
+    principal: Principal | None
+    """None for anonymous."""
+    payload: PayloadSpec
+    head: RequestHead
+    """The head that was signed; a presigned URL's x-amz-* parameters are headers here, as AWS takes them."""
+
+
+def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[Identity]:
+    """Verify the request's signature, whichever form it has, or find it anonymous.
+
+    Raises InvalidAccessKeyId, SignatureDoesNotMatch, InvalidToken, InvalidArgument, and what the parsers of ``sigv4``
+    and ``sigv2`` raise.
+    """
+    settings, now = context.settings, context.now
+    pairs = parse_query(head.raw_query)
+    query = dict(reversed(pairs))
+    authorization = head.headers.get("authorization")
+    by_query_v4 = "X-Amz-Algorithm" in query or "X-Amz-Credential" in query or "X-Amz-Signature" in query
+    by_query_v2 = "Signature" in query or "AWSAccessKeyId" in query
+    if (authorization is not None) + by_query_v4 + by_query_v2 > 1 or len(head.headers.all("authorization")) > 1:
+        raise InvalidArgument(
+            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+            "parameter or the Authorization header should be specified",
+            ArgumentName="Authorization",
+        )
+    if "x-amz-security-token" in head.headers or any(name.lower() == "x-amz-security-token" for name in query):
+        raise InvalidToken()
+
+    if by_query_v4:
+        claim = sigv4.parse_presigned(query, head, settings, now)
+        return (yield from _verify_v4(head, _hoist(head, pairs), claim))
+    if by_query_v2:
+        return (yield from _verify_v2(head, _hoist(head, pairs), target, pairs, sigv2.parse_presigned(query, now)))
+    if authorization is None:
+        return Identity(None, _payload(head), head)
+    mechanism = authorization.partition(" ")[0]
+    if mechanism in (sigv4.ALGORITHM, sigv4.ALGORITHM_V4A):
+        return (yield from _verify_v4(head, head, sigv4.parse_authorization(head, settings, now)))
+    if mechanism == "AWS":
+        claim_v2 = sigv2.parse_authorization(head, settings, now)
+        return (yield from _verify_v2(head, head, target, pairs, claim_v2))
+    if not authorization:
+        raise AccessDenied()
+    raise InvalidArgument("Unsupported Authorization Type", ArgumentName="Authorization", ArgumentValue=mechanism)
+
+
+def _verify_v4(head: RequestHead, hoisted: RequestHead, claim: sigv4.Claim) -> Steps[Identity]:
+    signing = yield from LookupSigningKey(claim.access_key_id, claim.date, claim.region, sigv4.SERVICE)
+    if signing is None:
+        raise InvalidAccessKeyId(AWSAccessKeyId=claim.access_key_id)
+    sigv4.verify(head, claim, signing.key)
+    seed = ChunkSeed(signing.key, claim.amz_date, claim.scope, claim.signature)
+    return Identity(signing.principal, _payload(head, claim.payload_hash, seed), hoisted)
+
+
+def _verify_v2(
+    head: RequestHead, hoisted: RequestHead, target: Target, query: list[tuple[str, str]], claim: sigv2.Claim
+) -> Steps[Identity]:
+    to_sign = sigv2.string_to_sign(head, target, query, claim)
+    signed = yield from SignV2(claim.access_key_id, to_sign)
+    if signed is None:
+        raise InvalidAccessKeyId(AWSAccessKeyId=claim.access_key_id)
+    sigv2.verify(claim, to_sign, signed.signature)
+    return Identity(signed.principal, _payload(head), hoisted)
+
+
+def _payload(head: RequestHead, payload_hash: str | None = None, seed: ChunkSeed | None = None) -> PayloadSpec:
+    """Tell the form of the body; without a SigV4 claim it is what the headers say, and no chunk can be signed."""
+    if payload_hash is None:
+        payload_hash = head.headers.get("x-amz-content-sha256") or PayloadKind.UNSIGNED.value
+    kind = payload_kind(payload_hash)
+    match kind:
+        case PayloadKind.HASHED:
+            return PayloadSpec(kind, sha256=payload_hash)
+        case PayloadKind.CHUNKS | PayloadKind.CHUNKS_TRAILER:
+            if seed is None:
+                raise AccessDenied("Signed chunks need a request signed with signature version 4")
+            return PayloadSpec(kind, seed=seed)
+        case PayloadKind.UNSIGNED if _is_aws_chunked(head):
+            # botocore, when it signs with version 2 or not at all, sends trailers and says so nowhere else.
+            return PayloadSpec(PayloadKind.UNSIGNED_TRAILER)
+    return PayloadSpec(kind)
+
+
+def _is_aws_chunked(head: RequestHead) -> bool:
+    codings = head.headers.joined("content-encoding")
+    return codings is not None and codings.partition(",")[0].strip(" \t").lower() == "aws-chunked"
+
+
+_NOT_HOISTED = frozenset(
+    f"x-amz-{name}" for name in "algorithm credential date expires signature signedheaders content-sha256".split()
+)
+
+
+def _hoist(head: RequestHead, query: list[tuple[str, str]]) -> RequestHead:
+    """Make headers of a presigned URL's x-amz-* parameters; a header that was sent wins."""
+    hoisted = [
+        (name.lower(), value.encode("utf-8").decode("latin-1"))
+        for name, value in query
+        if name[:6].lower() == "x-amz-" and name.lower() not in _NOT_HOISTED and name.lower() not in head.headers
+    ]
+    return replace(head, headers=Headers([*head.headers, *hoisted])) if hoisted else head
+
+
+def authorize(
+    identity: Identity,
+    action: str,
+    bucket: str | None = None,
+    key: str | None = None,
+    *,
+    owner_header: str = "x-amz-expected-bucket-owner",
+) -> Steps[Principal]:
+    """Require that the sender may do ``action`` (``s3:GetObject``); answers who it is.
+
+    ``owner_header`` names the header with the expected owner of ``bucket`` (a copy's source has its own).
+    Raises AccessDenied, NoSuchBucket.
+    """
+    if identity.principal is None:
+        raise AccessDenied()
+    expected_owner = identity.head.headers.get(owner_header)
+    if not (yield from CheckAccess(identity.principal, action, bucket, key, expected_owner)):
+        raise AccessDenied()
+    return identity.principal
