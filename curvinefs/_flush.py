@@ -17,13 +17,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from curvinefs._linux import DIRECTORY, Identity, Kernel
 from curvinefs._paths import Root, split
 
 _REMEMBERED = 65536
+_DEFERRED = 64
+"""Directories (each an open descriptor) that one thread may have waiting for their flush."""
 
 
 class _Round:
@@ -83,6 +86,12 @@ class SharedFlush:
             mine.running.release()
 
 
+class _Deferred(threading.local):
+    """What a thread's deferred() block has to flush: directory -> (descriptor of ours, path for names added)."""
+
+    pending: dict[Identity, tuple[int, str | None]] | None = None
+
+
 class Flusher:
     """Durability of one store; with ``enabled`` False every method returns at once."""
 
@@ -95,6 +104,7 @@ class Flusher:
     def reset(self) -> None:
         """Forget all rounds: in a forked child nobody runs them."""
         self._shared = SharedFlush()
+        self._thread = _Deferred()
         self._known: dict[str, Identity] = {}
 
     def file(self, fd: int) -> None:
@@ -105,13 +115,22 @@ class Flusher:
     def shared(self, fd: int) -> None:
         """What is open at ``fd`` and may be written or flushed by other threads too: for a directory its entries."""
         if self._enabled:
-            self._flush(fd, self._kernel.identity(fd))
+            identity = self._kernel.identity(fd)
+            if self._thread.pending is None:
+                self._flush(fd, identity)
+            else:
+                self._defer(identity, fd, None)
 
     def added(self, fd: int, directory: str) -> None:
         """A name was added to the directory open at ``fd``: flush it and what of the way to it is not known to be."""
         if not self._enabled:
             return
         identity = self._kernel.identity(fd)
+        if self._thread.pending is not None:
+            return self._defer(identity, fd, directory)
+        self._flush_way(fd, directory, identity)
+
+    def _flush_way(self, fd: int, directory: str, identity: Identity) -> None:
         self._flush(fd, identity)
         flushed = {}
         while directory != "/" and (identity.born_ns is None or self._known.get(directory) != identity):
@@ -141,7 +160,49 @@ class Flusher:
         except FileNotFoundError:  # removed or renamed by another already
             return self.added(fd, directory)
         self.added(fd, directory)
-        self._known[directory.rstrip("/") + "/" + name] = identity
+        if self._thread.pending is None:
+            self._known[directory.rstrip("/") + "/" + name] = identity
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Collect what this thread has to flush of directories, and flush each once when the block ends well."""
+        thread = self._thread
+        if not self._enabled or thread.pending is not None:
+            yield
+            return
+        thread.pending = {}
+        try:
+            yield
+            self._settle()
+        finally:
+            for fd, _ in thread.pending.values():
+                os.close(fd)
+            thread.pending = None
+
+    def _defer(self, identity: Identity, fd: int, directory: str | None) -> None:
+        pending = self._thread.pending
+        assert pending is not None
+        if identity in pending:
+            if directory is not None:
+                pending[identity] = (pending[identity][0], directory)
+            return
+        if len(pending) == _DEFERRED:
+            self._settle()
+        pending[identity] = (os.dup(fd), directory)
+
+    def _settle(self) -> None:
+        """Flush what was collected, deepest first: the way up from one directory covers those above it."""
+        pending = self._thread.pending
+        assert pending is not None
+        for identity in sorted(pending, key=lambda i: -(pending[i][1] or "").count("/")):
+            fd, directory = pending[identity]
+            if directory is None:
+                self._flush(fd, identity)
+            else:
+                self._flush_way(fd, directory, identity)
+        for fd, _ in pending.values():
+            os.close(fd)
+        pending.clear()
 
     def _flush(self, fd: int, identity: Identity) -> None:
         self._shared.run(identity, partial(self._kernel.fsync, fd))

@@ -178,6 +178,8 @@ class PartedFiles:
                     or os.pread(record, len(parts), _PLACES) != bytes((_COMPLETE,)) * len(parts)
                     or kernel.is_locked_from(record, _PLACES + len(parts))  # someone may write past the end
                     or os.fstat(data).st_size < length
+                    # truncating would lose a part that a later join, after this one was refused, may name
+                    or _COMPLETE in os.pread(record, _MOST_PLACES, _PLACES + len(parts))
                 ):
                     return None
                 kernel.truncate(data, length)

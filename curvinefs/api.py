@@ -140,7 +140,7 @@ class Writer(Protocol):
     def size(self) -> int:
         """Bytes written so far."""
 
-    def write(self, data: memoryview | bytes) -> None:
+    def write(self, data: memoryview | bytes | bytearray) -> None:
         """Append; the buffer may be reused at once."""
 
     def copy_from(self, source: File, first: int, length: int) -> None:
@@ -165,7 +165,7 @@ class Writer(Protocol):
 class PartWriter(Protocol):
     """One part on its way to its place inside a parted file."""
 
-    def write(self, data: memoryview | bytes) -> None: ...
+    def write(self, data: memoryview | bytes | bytearray) -> None: ...
 
     def copy_from(self, source: File, first: int, length: int) -> None: ...
 

@@ -268,6 +268,9 @@ class LocalFileSystem:
             self._kernel.rmdir(directory, name)
         self._attributes.forget(victim)
 
+    def deferred(self) -> AbstractContextManager[None]:
+        return self._flusher.deferred()
+
     def is_abandoned(self, path: str, older_than_s: float) -> bool:
         try:
             fd = self._root.open(path, READ)

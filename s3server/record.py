@@ -43,8 +43,8 @@ class Record:
     parts: tuple[PartRecord, ...] | None = None
     """Complete only when the side file was read."""
     parts_count: int | None = None
-    upload_id: str | None = None
-    """The upload that made this object."""
+    upload: tuple[str, str] | None = None
+    """The upload that made this object: its id, and the digest of the part list it was completed with."""
     side: str | None = None
     """Id of the side file."""
 
@@ -115,7 +115,7 @@ def record_of(f: Mapping[str, Any]) -> Record:
         blake3=f.get("blake3"),
         parts=None if parts is None else tuple(PartRecord(n, z, e, _pairs(c), b) for n, z, e, c, b in parts),
         parts_count=f.get("parts_count"),
-        upload_id=f.get("upload"),
+        upload=(f["upload"][0], f["upload"][1]) if "upload" in f else None,
         side=f.get("side"),
     )
 
@@ -159,8 +159,8 @@ def _fields(record: Record) -> dict[str, Any]:
         f["parts"] = [(p.number, p.size, p.etag, dict(p.checksums), p.blake3) for p in record.parts]
     if record.parts_count is not None:
         f["parts_count"] = record.parts_count
-    if record.upload_id is not None:
-        f["upload"] = record.upload_id
+    if record.upload is not None:
+        f["upload"] = record.upload
     return f
 
 
@@ -179,7 +179,9 @@ def foreign(status: FileStatus, name: str) -> Record:
     """The record of a file that nobody wrote through us (or that was rewritten since)."""
     content_type, encoding = _TYPES.guess_type("x" + name[-200:], strict=False)
     if encoding is not None:  # the type of what is served, not of what it unpacks to
-        content_type = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}.get(encoding)
+        content_type = {"gzip": "application/gzip", "bzip2": "application/x-bzip2", "xz": "application/x-xz"}.get(
+            encoding
+        )
     return Record(
         etag=f"{status.id:x}-{status.mtime_ns:x}-{status.len:x}",
         size=status.len,

@@ -7,14 +7,12 @@ from s3server.keypath import MARKER, RESERVED, SELF, Place, key_of, key_prefix, 
 
 GLOB = frozenset("*?[{\\")
 parts = st.one_of(
-    st.sampled_from(["", ".", "..", "a", "b", ".s3~", ".s3~self", ".s3~=a", ".s3~tmp.x", "a*b", "%2F", "x" * 300, "é" * 200]),
+    st.sampled_from(
+        ["", ".", "..", "a", "b", ".s3~", ".s3~self", ".s3~=a", ".s3~tmp.x", "a*b", "%2F", "x" * 300, "é" * 200]
+    ),
     st.text(st.characters(codec="utf-8"), max_size=8),
 )
-keys = (
-    st.lists(parts, min_size=1, max_size=7)
-    .map("/".join)
-    .filter(lambda k: k and len(k.encode()) <= 1024)
-)
+keys = st.lists(parts, min_size=1, max_size=7).map("/".join).filter(lambda k: k and len(k.encode()) <= 1024)
 
 
 @given(keys, st.sampled_from([frozenset(), GLOB]))
@@ -42,7 +40,9 @@ def test_two_keys_never_share_a_place(one: str, two: str) -> None:
     assert (place_of(one) == place_of(two)) == (one == two)
 
 
-@given(st.lists(st.one_of(parts, st.text("=+%2Fself.s3~", max_size=9).map(lambda t: RESERVED + t)), min_size=1, max_size=4))
+@given(
+    st.lists(st.one_of(parts, st.text("=+%2Fself.s3~", max_size=9).map(lambda t: RESERVED + t)), min_size=1, max_size=4)
+)
 @settings(max_examples=300)
 def test_names_that_no_key_gives_are_nobodys(names: list[str]) -> None:
     if any(n in ("", ".", "..") or "/" in n or "\0" in n or len(n.encode()) > 255 for n in names):

@@ -1,0 +1,171 @@
+"""Multipart uploads as storage commands: the second layer of the store.
+
+Rules: as in s3server.store.  How an upload lies on disk is the affair of s3server.uploads; how a name changes, of
+s3server.publish.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from curvinefs.api import NotFound
+from s3proto import commands as c
+from s3proto import errors as e
+from s3proto.model import Completed, ObjectInfo, Part, PartPage, Upload, UploadPage
+from s3server.objects import Content, Objects, ObjectSink, checksums_of, copy_hashed, mapped
+from s3server.publish import Condition, Moved, Staged
+from s3server.record import ATTRIBUTE, PartRecord, Record, decode, info_of
+from s3server.spool import Spool
+from s3server.uploads import PartSink, page_of
+
+
+class Multipart(Objects):
+    """Adds uploads to objects."""
+
+    @mapped
+    def create_multipart_upload(self, command: c.CreateMultipartUpload) -> str:
+        with self.fs.deferred():
+            return self.uploads.create(
+                command.bucket,
+                command.key,
+                command.owner,
+                command.attributes,
+                command.checksum_algorithm,
+                command.checksum_type,
+            )
+
+    @mapped
+    def head_upload(self, command: c.HeadUpload) -> Upload:
+        bucket, key, upload_id = command.bucket, command.key, command.upload_id
+        try:
+            upload = self.uploads.find(bucket, key, upload_id)
+        except e.NoSuchUpload:
+            completed = self.uploads.completed(bucket, key, upload_id)
+            if completed is None:
+                raise
+            owner = self.buckets.find(bucket).info.owner
+            return Upload(key, upload_id, int(upload_id[:12], 16) / 1000, owner, completed=completed)
+        found = self._publisher.where(self._publisher.spot(bucket, key))
+        record = decode(found[1].x_attr.get(ATTRIBUTE)) if found else None
+        if record is not None and record.upload is not None and record.upload[0] == upload_id:
+            # we were killed between publishing the object and forgetting the upload
+            upload = replace(upload, completed=Completed(record.etag, record.checksums, record.upload[1]))
+        return upload
+
+    @mapped
+    def upload_part(self, command: c.UploadPart) -> Part:
+        content: Spool = command.content
+        upload_id, number = command.upload_id, command.part_number
+        with self.uploads.fs.deferred():
+            if isinstance(content.sink, ObjectSink):
+                sink = content.sink.take()
+                assert isinstance(sink, PartSink)
+            else:
+                sink = self.uploads.begin_part(command.bucket, upload_id, number, None)
+            try:
+                for piece in content.memory or ():
+                    sink.write(piece)
+                return self.uploads.record_part(
+                    upload_id, number, sink, command.etag, command.checksums, content.blake3
+                )
+            finally:
+                sink.close()
+
+    @mapped
+    def upload_part_copy(self, command: c.UploadPartCopy) -> Part:
+        source: Content = command.source.content
+        with self.uploads.fs.deferred():
+            sink = self.uploads.begin_part(command.bucket, command.upload_id, command.part_number, command.length)
+            try:
+                algorithm = command.checksum_algorithm
+                digests = copy_hashed(sink, source.file, command.first, command.length, algorithm)
+                return self.uploads.record_part(
+                    command.upload_id,
+                    command.part_number,
+                    sink,
+                    digests["md5"].hex(),
+                    checksums_of(algorithm, digests),
+                    digests["blake3"],
+                )
+            finally:
+                sink.close()
+
+    @mapped
+    def list_parts(self, command: c.ListParts) -> PartPage:
+        self.uploads.find(command.bucket, command.key, command.upload_id)
+        found: list[Part] = []
+        for stored in self.uploads.parts(command.bucket, command.upload_id, command.after):
+            if len(found) == command.limit:
+                return PartPage(tuple(found), True)
+            found.append(stored.part)
+        return PartPage(tuple(found), False)
+
+    @mapped
+    def list_multipart_uploads(self, command: c.ListMultipartUploads) -> UploadPage:
+        return page_of(
+            self.uploads.all(command.bucket),
+            command.prefix,
+            command.delimiter,
+            command.key_marker,
+            command.upload_id_marker,
+            command.limit,
+        )
+
+    @mapped
+    def complete_multipart_upload(self, command: c.CompleteMultipartUpload) -> ObjectInfo:
+        bucket, upload_id = command.bucket, command.upload_id
+        spot = self._publisher.spot(bucket, command.key)
+        uploads = self.uploads
+        with uploads.fs.lock(uploads.lock_name(upload_id), timeout_s=60.0):
+            upload = uploads.find(bucket, command.key, upload_id)
+            chosen = uploads.chosen(bucket, upload_id, command.parts)
+            record = Record(
+                etag=command.completed.etag,
+                size=sum(p.part.size for p in chosen),
+                mtime_ms=self._now_ms(),
+                attributes=upload.attributes,
+                checksums=command.completed.checksums,
+                parts=tuple(
+                    PartRecord(p.part.number, p.part.size, p.part.etag, p.part.checksums, p.blake3) for p in chosen
+                ),
+                parts_count=len(chosen),
+                upload=(upload_id, command.completed.parts_digest),
+            )
+            condition = Condition(command.if_match, command.if_none_match)
+            with self.fs.deferred():
+                sealed, attribute = self.sides.seal(spot, record)
+                x_attr, mtime_ns = {ATTRIBUTE: attribute}, record.mtime_ms * 1_000_000
+                writer = self._publisher.stage(spot)
+                try:
+                    staged: Staged = writer
+                    joined = uploads.join(bucket, upload_id, chosen, x_attr, mtime_ns)
+                    if joined is not None:
+                        staged = Moved(self.fs, joined, spot.directory, writer)
+                    else:
+                        for stored in chosen:
+                            file = uploads.open_part(bucket, upload_id, stored)
+                            try:
+                                writer.copy_from(file, 0, stored.part.size)
+                            finally:
+                                file.close()
+                        writer.complete(x_attr, mtime_ns)
+                    self._publisher.publish(spot, staged, condition)
+                except BaseException:
+                    self.drop(spot, writer)
+                    if sealed.side is not None:
+                        self.sides.discard(bucket, sealed.side)
+                    raise
+                writer.close()
+            with uploads.fs.deferred():
+                uploads.finish(bucket, command.key, upload_id, command.completed)
+        return info_of(record, command.key)
+
+    @mapped
+    def abort_multipart_upload(self, command: c.AbortMultipartUpload) -> None:
+        uploads = self.uploads
+        with uploads.fs.lock(uploads.lock_name(command.upload_id), timeout_s=60.0):
+            uploads.find(command.bucket, command.key, command.upload_id)
+            try:
+                uploads.remove(command.bucket, command.upload_id)
+            except NotFound:
+                raise e.NoSuchUpload(UploadId=command.upload_id) from None

@@ -1,0 +1,207 @@
+"""Our own files beside the buckets: ``/.s3~/b/<bucket id>/{uploads,done,side}/``.
+
+Rules
+- State hangs on a bucket's random id, an attribute of its directory: a new bucket of the same name inherits nothing.
+- Documents are small JSON files, published by rename: seen whole or not at all.
+- Names below are made of our own random ids only; nothing a client sends becomes a path here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from curvinefs.api import (
+    AlreadyExists,
+    DirectoryNotEmpty,
+    DirEntry,
+    FileKind,
+    FileStatus,
+    FileSystem,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    RenameFlag,
+)
+from s3proto.errors import NoSuchBucket
+from s3proto.model import BucketInfo, Owner
+from s3proto.names import RESERVED_BUCKETS, is_bucket_name
+from s3server.keypath import RESERVED
+from s3server.publish import temporary_name
+from s3server.record import ATTRIBUTE
+
+ROOT = f"/{RESERVED}"
+MAX_DOCUMENT = 64 * 2**20
+"""Bytes of one document: 10,000 parts with all their digests take 4 MiB."""
+
+
+def owner_of(user: str) -> Owner:
+    """The canonical owner of a user name (the same derivation as for access keys)."""
+    return Owner(hashlib.sha256(f"curvine-s3-user:{user}".encode()).hexdigest(), user)
+
+
+ADMINISTRATOR = owner_of("curvine")
+"""Owner of what nobody else owns: buckets that were made as plain directories."""
+
+
+class Bucket(NamedTuple):
+    info: BucketInfo
+    id: str | None
+    """None for a directory that somebody made: it gets an id when state is first needed."""
+
+
+def read_file(fs: FileSystem, path: str) -> bytes:
+    """The contents of a small file of ours.  NotFound; ValueError when it is too long to be one."""
+    file = fs.open(path)
+    try:
+        size = file.status.len
+        if size > MAX_DOCUMENT:
+            raise ValueError(f"{path}: too long for a document of ours")
+        buffer = memoryview(bytearray(size))
+        done = 0
+        while done < size and (n := file.readinto(done, buffer[done:])):
+            done += n
+        return bytes(buffer[:done])
+    finally:
+        file.close()
+
+
+def read_document(fs: FileSystem, path: str) -> Any:
+    """Decode a JSON document.  NotFound; ValueError when it is damaged."""
+    return json.loads(read_file(fs, path))
+
+
+def write_document(fs: FileSystem, path: str, value: bytes, mtime_ns: int) -> None:
+    """Publish a document, replacing an older one.  NotFound when its directory is missing."""
+    directory, _, name = path.rpartition("/")
+    writer = fs.create(f"{directory}/{temporary_name()}")
+    try:
+        writer.write(value)
+        writer.complete({}, mtime_ns)
+        writer.rename(name, RenameFlag.REPLACE)
+    finally:
+        writer.close()
+
+
+def make_directories(fs: FileSystem, path: str) -> None:
+    """Make a directory of ours with its parents."""
+    missing = []
+    while path:
+        try:
+            fs.mkdir(path)
+            break
+        except AlreadyExists:
+            break
+        except NotFound:
+            missing.append(path)
+            path = path.rpartition("/")[0]
+    for path in reversed(missing):
+        try:
+            fs.mkdir(path)
+        except AlreadyExists:
+            pass
+
+
+def remove_tree(fs: FileSystem, path: str) -> None:
+    """Delete a directory of ours with all that is in it; what is not there is fine."""
+    try:
+        for entry in list(fs.list(path)):
+            below = f"{path}/{entry.name}"
+            if entry.kind is FileKind.DIRECTORY:
+                remove_tree(fs, below)
+            else:
+                try:
+                    fs.delete(below)
+                except NotFound:
+                    continue
+        fs.delete(path)
+    except (NotFound, NotADirectory, DirectoryNotEmpty):
+        return
+
+
+def entries(fs: FileSystem, path: str, start: str = "") -> Iterator[DirEntry]:
+    """Entries of a directory of ours; a missing one has none."""
+    try:
+        yield from fs.list(path, start)
+    except (NotFound, NotADirectory):
+        return
+
+
+class Buckets:
+    """Bucket directories and their attribute."""
+
+    def __init__(self, fs: FileSystem, region: str) -> None:
+        self._fs = fs
+        self._region = region
+
+    def find(self, name: str) -> Bucket:
+        """Raises NoSuchBucket."""
+        if not is_bucket_name(name) or name in RESERVED_BUCKETS:
+            raise NoSuchBucket(BucketName=name)
+        try:
+            status = self._fs.status(f"/{name}")
+        except (NotFound, NotADirectory):
+            raise NoSuchBucket(BucketName=name) from None
+        if status.kind is not FileKind.DIRECTORY:
+            raise NoSuchBucket(BucketName=name)
+        return self.of_status(name, status)
+
+    def of_status(self, name: str, status: FileStatus) -> Bucket:
+        try:
+            f = json.loads(status.x_attr.get(ATTRIBUTE, b"{}"))
+            owner = Owner(f["owner"], f["name"]) if "owner" in f else ADMINISTRATOR
+            created = f.get("created", status.mtime_ns / 1e9)
+            # a directory that was copied or renamed by hand settles its id in id_of
+            return Bucket(BucketInfo(name, created, owner, self._region), f["id"] if f.get("bucket") == name else None)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return Bucket(BucketInfo(name, status.mtime_ns / 1e9, ADMINISTRATOR, self._region), None)
+
+    def create(self, name: str, owner: Owner, created: float) -> None:
+        """Raises AlreadyExists."""
+        self._fs.mkdir(f"/{name}", _attribute(name, secrets.token_hex(12), owner, created))
+
+    def id_of(self, name: str) -> str:
+        """The id that state hangs on; settled now for a directory that came by other hands.  Raises NoSuchBucket."""
+        bucket = self.find(name)
+        if bucket.id is not None:
+            return bucket.id
+        with self._fs.lock(f"{name}/"):
+            bucket = self.find(name)
+            if bucket.id is not None:
+                return bucket.id
+            bucket_id = self._inherited_id(name) or secrets.token_hex(12)
+            info = bucket.info
+            self._fs.set_x_attr(f"/{name}", dict(_attribute(name, bucket_id, info.owner, info.created)))
+            return bucket_id
+
+    def _inherited_id(self, name: str) -> str | None:
+        """The id of a renamed bucket; None for a plain directory, and for a copy of a bucket that is still there."""
+        try:
+            f = json.loads(self._fs.status(f"/{name}").x_attr.get(ATTRIBUTE, b"{}"))
+            former: Any = f.get("bucket")
+            bucket_id: Any = f.get("id")
+            if not (isinstance(former, str) and isinstance(bucket_id, str) and re.fullmatch("[0-9a-f]{24}", bucket_id)):
+                return None
+            return str(bucket_id) if self.find(former).id != bucket_id else None
+        except NoSuchBucket:
+            return str(bucket_id)
+        except (NotFound, ValueError, AttributeError):
+            return None
+
+    def all(self) -> Iterator[Bucket]:
+        """In order of names."""
+        for entry in self._fs.list("/"):
+            if entry.kind is FileKind.DIRECTORY and is_bucket_name(entry.name) and entry.name not in RESERVED_BUCKETS:
+                try:
+                    yield self.of_status(entry.name, entry.status())
+                except (NotFound, NotADirectory, IsADirectory):
+                    continue
+
+
+def _attribute(name: str, bucket_id: str, owner: Owner, created: float) -> dict[str, bytes]:
+    value = {"bucket": name, "id": bucket_id, "owner": owner.id, "name": owner.display_name, "created": created}
+    return {ATTRIBUTE: json.dumps(value, separators=(",", ":")).encode()}

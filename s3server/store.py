@@ -1,0 +1,127 @@
+"""The object store: buckets and keys over a curvinefs file system, one method for each storage command.
+
+Rules
+- A method takes its command and answers what the command's docstring says; every FsError becomes an S3Error by one
+  table (s3server.objects), and nowhere else.
+- What the kind of file system could decide hides behind curvinefs.api: there is no ``if`` about it here.
+- Nothing is kept in memory between two commands but the list of left-overs that were met: any process can serve any
+  request, and a killed one leaves nothing half done (docs/architecture.md, sections 3 and 4).
+
+Three layers: s3server.objects, s3server.multipart, and here what concerns buckets as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, NotADirectory, NotFound
+from s3proto import commands as c
+from s3proto import errors as e
+from s3proto.model import BucketInfo, BucketPage
+from s3server.keypath import TEMPORARY
+from s3server.listing import Walker, any_key
+from s3server.multipart import Multipart
+from s3server.objects import log, mapped
+from s3server.state import ROOT, remove_tree
+
+
+class ObjectStore(Multipart):
+    """See the module's rules.
+
+    ``uploads_fs``: another file system where parts wait (``multipart_temp``); None: in the store itself.
+    ``now``: POSIX seconds.
+    """
+
+    # ------------------------------------------------------------------------------------------ access
+
+    @mapped
+    def check_access(self, command: c.CheckAccess) -> bool:
+        who = command.principal
+        if who.restricted:
+            return False
+        if command.bucket is None or command.action == "s3:CreateBucket":
+            return True
+        owner = self.buckets.find(command.bucket).info.owner
+        if command.expected_owner is not None and command.expected_owner != owner.id:
+            raise e.AccessDenied()
+        return who.administrator or who.owner.id == owner.id
+
+    # ----------------------------------------------------------------------------------------- buckets
+
+    @mapped
+    def list_buckets(self, command: c.ListBuckets) -> BucketPage:
+        found: list[BucketInfo] = []
+        for bucket in self.buckets.all():
+            info = bucket.info
+            if info.name <= command.after or not info.name.startswith(command.prefix):
+                continue
+            if not command.principal.administrator and info.owner.id != command.principal.owner.id:
+                continue
+            if len(found) == command.limit:
+                return BucketPage(tuple(found), True)
+            found.append(info)
+        return BucketPage(tuple(found), False)
+
+    @mapped
+    def create_bucket(self, command: c.CreateBucket) -> BucketInfo:
+        try:
+            self.buckets.create(command.bucket, command.owner, self._now())
+        except AlreadyExists:
+            try:
+                owner = self.buckets.find(command.bucket).info.owner
+            except e.NoSuchBucket:
+                owner = None  # a file of that name, or deleted at this moment
+            if owner is not None and owner.id == command.owner.id:
+                raise e.BucketAlreadyOwnedByYou(BucketName=command.bucket) from None
+            raise e.BucketAlreadyExists(BucketName=command.bucket) from None
+        return self.buckets.find(command.bucket).info
+
+    @mapped
+    def head_bucket(self, command: c.HeadBucket) -> BucketInfo:
+        return self.buckets.find(command.bucket).info
+
+    @mapped
+    def delete_bucket(self, command: c.DeleteBucket) -> None:
+        bucket = self.buckets.find(command.bucket)
+        if any_key(Walker(self.fs, command.bucket)):
+            raise e.BucketNotEmpty(BucketName=command.bucket)
+        self._remove_empty(f"/{command.bucket}")
+        try:
+            self.fs.delete(f"/{command.bucket}")
+        except (DirectoryNotEmpty, NotADirectory):
+            raise e.BucketNotEmpty(BucketName=command.bucket) from None
+        except NotFound:
+            raise e.NoSuchBucket(BucketName=command.bucket) from None
+        if bucket.id is not None:
+            for fs in {id(f): f for f in (self.fs, self.uploads.fs)}.values():
+                try:
+                    remove_tree(fs, f"{ROOT}/b/{bucket.id}")
+                except FsError as error:
+                    log.warning("state of a deleted bucket stays until the next sweep: %s", error)
+
+    def _remove_empty(self, path: str) -> None:
+        """Remove empty directories and unfinished files below ``path``, bottom-up.
+
+        A PUT whose unfinished file goes finds no bucket when it publishes; a published one makes the bucket stay.
+        """
+        for entry in list(self.fs.list(path)):
+            below = f"{path}/{entry.name}"
+            try:
+                if entry.kind is FileKind.DIRECTORY:
+                    self._remove_empty(below)
+                    self.fs.delete(below)
+                elif entry.name.startswith(TEMPORARY):
+                    self.fs.delete(below)
+            except (NotFound, NotADirectory, DirectoryNotEmpty):
+                continue
+
+    # ------------------------------------------------------------------------------------------- health
+
+    def health(self) -> Mapping[str, str]:
+        """Facts about the store.  Raises curvinefs' Unavailable (or another FsError) when it cannot serve."""
+        return self.fs.check()
+
+    def close(self) -> None:
+        self.fs.close()
+        if self.uploads.fs is not self.fs:
+            self.uploads.fs.close()

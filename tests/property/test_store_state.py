@@ -1,0 +1,148 @@
+"""The store against a plain dict: any sequence of operations, on keys that get into each other's way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
+
+from curvinefs.local import LocalFileSystem
+from s3proto import commands as c
+from s3proto import errors as e
+from s3proto.model import DeleteEntry
+from tests.store_kit import Shop
+
+PARTS = ["", ".", "..", "a", "b", "a!", "a0", ".s3~self", "x" * 260, "é", "*"]
+keys = st.lists(st.sampled_from(PARTS), min_size=1, max_size=4).map("/".join).filter(bool)
+bodies = st.sampled_from([b"", b"x", b"y" * 999, b"z" * 3000])
+
+
+def listed(model: dict[str, bytes], prefix: str, delimiter: str, after: str) -> list[str]:
+    """What S3 lists, by the words of its documentation."""
+    found: list[str] = []
+    for key in sorted(model):
+        if not key.startswith(prefix) or key <= after:
+            continue
+        cut = key.find(delimiter, len(prefix)) if delimiter else -1
+        name = key if cut < 0 else key[: cut + len(delimiter)]
+        if name == after and cut >= 0:
+            continue
+        if not found or found[-1] != name:
+            found.append(name)
+    return found
+
+
+class StoreMachine(RuleBasedStateMachine):
+    uploads = Bundle("uploads")
+
+    @initialize()
+    def begin(self) -> None:
+        self.root = tempfile.mkdtemp()
+        self.shop = Shop(LocalFileSystem(self.root, durability="none"))
+        self.shop.make()
+        self.model: dict[str, bytes] = {}
+
+    def teardown(self) -> None:
+        if hasattr(self, "shop"):
+            self.shop.store.close()
+            shutil.rmtree(self.root)
+
+    @rule(key=keys, body=bodies, condition=st.sampled_from([None, "none", "match", "wrong"]))
+    def put(self, key: str, body: bytes, condition: str | None) -> None:
+        conditions: dict[str, Any] = {}
+        allowed = True
+        if condition == "none":
+            conditions, allowed = {"if_none_match": "*"}, key not in self.model
+        elif condition == "match":
+            conditions, allowed = {"if_match": "*"}, key in self.model
+        elif condition == "wrong":
+            conditions, allowed = {"if_match": "wrong"}, False
+        if allowed:
+            self.shop.put(key, body, **conditions)
+            self.model[key] = body
+        else:
+            with pytest.raises((e.PreconditionFailed, e.NoSuchKey)):
+                self.shop.put(key, body, **conditions)
+
+    @rule(key=keys)
+    def delete(self, key: str) -> None:
+        self.shop.delete(key)
+        self.model.pop(key, None)
+
+    @rule(some=st.lists(keys, max_size=4))
+    def delete_some(self, some: list[str]) -> None:
+        self.shop.store.delete_objects(c.DeleteObjects("bkt", tuple(DeleteEntry(k) for k in some)))
+        for key in some:
+            self.model.pop(key, None)
+
+    @rule(source=keys, key=keys)
+    def copy(self, source: str, key: str) -> None:
+        try:
+            opened = self.shop.store.open_object(c.OpenObject("bkt", source))
+        except e.NoSuchKey:
+            assert source not in self.model
+            return
+        self.shop.store.copy_object(c.CopyObject(opened, "bkt", key, None))
+        opened.content.close()
+        self.model[key] = self.model[source]
+
+    @rule(target=uploads, key=keys)
+    def begin_upload(self, key: str) -> tuple[str, str, dict[int, bytes]]:
+        return key, self.shop.upload(key), {}
+
+    @rule(upload=uploads, number=st.integers(1, 4), body=bodies)
+    def part(self, upload: tuple[str, str, dict[int, bytes]], number: int, body: bytes) -> None:
+        key, upload_id, parts = upload
+        try:
+            self.shop.part(key, upload_id, number, body)
+        except e.NoSuchUpload:
+            return
+        parts[number] = body
+
+    @rule(upload=uploads)
+    def complete(self, upload: tuple[str, str, dict[int, bytes]]) -> None:
+        key, upload_id, parts = upload
+        try:
+            chosen = self.shop.parts(key, upload_id)
+        except e.NoSuchUpload:
+            return
+        assert [p.number for p in chosen] == sorted(parts)
+        if chosen:
+            self.shop.complete(key, upload_id, chosen)
+            self.model[key] = b"".join(parts[n] for n in sorted(parts))
+
+    @rule(
+        prefix=st.one_of(st.just(""), keys),
+        delimiter=st.sampled_from(["", "/", "a", "/a"]),
+        after=st.one_of(st.just(""), keys),
+    )
+    def list(self, prefix: str, delimiter: str, after: str) -> None:
+        answer = self.shop.store.list_objects(c.ListObjects("bkt", prefix, delimiter, after, 1000))
+        assert sorted([r.key for r in answer.objects] + list(answer.prefixes)) == listed(
+            self.model, prefix, delimiter, after
+        )
+
+    @invariant()
+    def everything_is_there(self) -> None:
+        if not hasattr(self, "shop"):
+            return
+        assert self.shop.keys() == sorted(self.model)
+        assert self.shop.keys(page=1) == sorted(self.model)
+        for key, body in self.model.items():
+            assert self.shop.get(key) == body
+
+    @invariant()
+    def nothing_else_is_there(self) -> None:
+        if hasattr(self, "shop"):
+            for base, _, names in os.walk(os.path.join(self.root, "bkt")):
+                assert not [n for n in names if n.startswith(".s3~tmp.")], base
+
+
+StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestStore = StoreMachine.TestCase
