@@ -8,13 +8,14 @@ from typing import Any
 from curvinefs.api import FileSystem
 from s3proto import commands as c
 from s3proto.model import Checksums, Completed, DeleteEntry, ObjectAttributes, Owner, Part, Principal
-from s3server.publish import Spot
 from s3server.spool import MemoryBudget, Spool
-from s3server.state import owner_of
 from s3server.store import ObjectStore
+from s3server.store.publish import Spot
+from s3server.store.state import owner_of
 
 ALICE = Principal(owner_of("alice"), "AKIAALICE0000000")
 ROOT = Principal(owner_of("curvine"), "AKIAROOT00000000", administrator=True)
+PLAIN = ObjectAttributes()
 THRESHOLD = 1000
 """Bodies up to this many bytes wait in memory in tests: both ways are taken."""
 
@@ -42,7 +43,7 @@ class Shop:
         key: str,
         body: bytes,
         bucket: str = "bkt",
-        attributes: ObjectAttributes = ObjectAttributes(),
+        attributes: ObjectAttributes = PLAIN,
         **conditions: Any,
     ) -> str:
         etag = hashlib.md5(body).hexdigest()
@@ -86,7 +87,7 @@ class Shop:
                 return found
             after = answer.last
 
-    def upload(self, key: str, bucket: str = "bkt", attributes: ObjectAttributes = ObjectAttributes()) -> str:
+    def upload(self, key: str, bucket: str = "bkt", attributes: ObjectAttributes = PLAIN) -> str:
         return self.store.create_multipart_upload(c.CreateMultipartUpload(bucket, key, ALICE.owner, attributes))
 
     def part(self, key: str, upload_id: str, number: int, body: bytes, bucket: str = "bkt") -> Part:

@@ -3,7 +3,7 @@
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from s3server.keypath import MARKER, RESERVED, SELF, Place, key_of, key_prefix, place_of
+from s3server.store.keypath import MARKER, RESERVED, SELF, Place, key_of, key_prefix, place_of
 
 GLOB = frozenset("*?[{\\")
 parts = st.one_of(

@@ -14,8 +14,8 @@ from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import DeleteEntry, ObjectAttributes
-from s3server.state import owner_of
-from s3server.sweep import Sweeper
+from s3server.store.state import owner_of
+from s3server.store.sweep import Sweeper
 from tests.store_kit import ALICE, ROOT, Shop
 
 MIB = 1 << 20
@@ -276,12 +276,12 @@ def test_one_winner_and_no_lost_update(shop: Shop, key: str) -> None:
 
 
 def run_all(jobs: list) -> None:  # type: ignore[type-arg]
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def guarded(job) -> None:  # type: ignore[no-untyped-def]
         try:
             job()
-        except BaseException as error:
+        except Exception as error:
             failures.append(error)
 
     threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
@@ -478,8 +478,6 @@ def test_the_sweep_takes_left_overs_and_nothing_else(shop: Shop, root: Path) -> 
     (root / "bkt" / "d" / ".s3~tmp.dead").write_bytes(b"x")
     spool = shop.spool(c.BodyTarget("bkt", "d/live"), b"x" * 5000)
     upload = shop.upload("u")
-    import time
-
     later = Sweeper(shop.store, now=lambda: time.time() + 8 * 86400)
     found = {f.what for f in later.inspect(repair=False)}
     assert len(found) == 3

@@ -2,12 +2,12 @@
 
 Rules
 - A method takes its command and answers what the command's docstring says; every FsError becomes an S3Error by one
-  table (s3server.objects), and nowhere else.
+  table (s3server.store.objects), and nowhere else.
 - What the kind of file system could decide hides behind curvinefs.api: there is no ``if`` about it here.
 - Nothing is kept in memory between two commands but the list of left-overs that were met: any process can serve any
   request, and a killed one leaves nothing half done (docs/architecture.md, sections 3 and 4).
 
-Three layers: s3server.objects, s3server.multipart, and here what concerns buckets as a whole.
+Three layers: s3server.store.objects, s3server.store.multipart, and here what concerns buckets as a whole.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, N
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import BucketInfo, BucketPage
-from s3server.keypath import TEMPORARY
-from s3server.listing import Walker, any_key
-from s3server.multipart import Multipart
-from s3server.objects import log, mapped
-from s3server.state import ROOT, remove_tree
+from s3server.store.keypath import TEMPORARY
+from s3server.store.listing import Walker, any_key
+from s3server.store.multipart import Multipart
+from s3server.store.objects import log, mapped
+from s3server.store.state import ROOT, remove_tree
 
 
 class ObjectStore(Multipart):

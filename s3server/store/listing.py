@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from curvinefs.api import DirEntry, FileKind, FileStatus, FileSystem, FsError, NotADirectory, NotFound
 from s3proto.model import ListPage, ObjectRow
-from s3server.keypath import (
+from s3server.store.keypath import (
     CONTINUED,
     MARKER,
     MAX_LEVELS,
@@ -29,7 +29,7 @@ from s3server.keypath import (
     place_of,
     text_of,
 )
-from s3server.record import row_of
+from s3server.store.record import row_of
 
 _LAST = chr(0x10FFFF)
 MAX_KEY = 1024

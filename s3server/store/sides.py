@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from curvinefs.api import FileSystem, FsError, NotFound
-from s3server.publish import Publisher, Spot
-from s3server.record import ATTRIBUTE, INLINE, Record, decode, decode_side, encode, encode_attribute, encode_side
-from s3server.state import ROOT, make_directories, read_file, write_document
+from s3server.store.publish import Publisher, Spot
+from s3server.store.record import ATTRIBUTE, INLINE, Record, decode, decode_side, encode, encode_attribute, encode_side
+from s3server.store.state import ROOT, make_directories, read_file, write_document
 
 _ID = re.compile(r"[0-9a-f]{32}")
 

@@ -47,9 +47,9 @@ from s3proto.model import (
     UploadPage,
     UploadRow,
 )
-from s3server.publish import temporary_name
-from s3server.record import ATTRIBUTE, attribute_fields, attributes_of
-from s3server.state import ROOT, entries, make_directories, read_document, remove_tree, write_document
+from s3server.store.publish import temporary_name
+from s3server.store.record import ATTRIBUTE, attribute_fields, attributes_of
+from s3server.store.state import ROOT, entries, make_directories, read_document, remove_tree, write_document
 
 UPLOAD_ID = re.compile(r"[0-9a-f]{12}[0-9a-f]{20}")
 """Milliseconds of initiation (ids sort by time), then 80 random bits."""

@@ -20,14 +20,14 @@ from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import Checksums, DeleteEntry, DeleteResult, ListPage, ObjectInfo, OpenedObject
 from s3server.digests import Digests
-from s3server.keypath import MARKER, SELF
-from s3server.listing import Walker, list_page
-from s3server.publish import Condition, Publisher, Spot
-from s3server.record import ATTRIBUTE, Record, info_of, of_status
-from s3server.sides import Sides
 from s3server.spool import Spool
-from s3server.state import Buckets
-from s3server.uploads import PartSink, Uploads
+from s3server.store.keypath import MARKER, SELF
+from s3server.store.listing import Walker, list_page
+from s3server.store.publish import Condition, Publisher, Spot
+from s3server.store.record import ATTRIBUTE, Record, info_of, of_status
+from s3server.store.sides import Sides
+from s3server.store.state import Buckets
+from s3server.store.uploads import PartSink, Uploads
 
 log = logging.getLogger("curvine_s3_gateway.store")
 

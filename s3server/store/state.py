@@ -30,9 +30,9 @@ from curvinefs.api import (
 from s3proto.errors import NoSuchBucket
 from s3proto.model import BucketInfo, Owner
 from s3proto.names import RESERVED_BUCKETS, is_bucket_name
-from s3server.keypath import RESERVED
-from s3server.publish import temporary_name
-from s3server.record import ATTRIBUTE
+from s3server.store.keypath import RESERVED
+from s3server.store.publish import temporary_name
+from s3server.store.record import ATTRIBUTE
 
 ROOT = f"/{RESERVED}"
 MAX_DOCUMENT = 64 * 2**20

@@ -34,8 +34,8 @@ from curvinefs.api import (
     Writer,
 )
 from s3proto.errors import AccessDenied, NoSuchBucket, NoSuchKey, PreconditionFailed, SlowDown
-from s3server.keypath import MARKER, SELF, TEMPORARY, Place, key_of, place_of
-from s3server.record import ATTRIBUTE, MADE_BY_US, Record, of_status
+from s3server.store.keypath import MARKER, SELF, TEMPORARY, Place, key_of, place_of
+from s3server.store.record import ATTRIBUTE, MADE_BY_US, Record, of_status
 
 PATIENCE = 5.0
 """Seconds that racing directory changes may send us round again before the client is told to slow down."""

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from curvinefs.api import FileKind, FileSystem, FsError, NotADirectory, NotFound
-from s3server.keypath import TEMPORARY, key_of
-from s3server.listing import MAX_KEY
-from s3server.record import decode_side
-from s3server.state import ROOT, entries, read_file, remove_tree
-from s3server.store import ObjectStore
+from s3server.store.buckets import ObjectStore
+from s3server.store.keypath import TEMPORARY, key_of
+from s3server.store.listing import MAX_KEY
+from s3server.store.record import decode_side
+from s3server.store.state import ROOT, entries, read_file, remove_tree
 
 DAY = 86400.0
 

@@ -1,7 +1,7 @@
 """Multipart uploads as storage commands: the second layer of the store.
 
-Rules: as in s3server.store.  How an upload lies on disk is the affair of s3server.uploads; how a name changes, of
-s3server.publish.
+Rules: as in s3server.store.  How an upload lies on disk is the affair of s3server.store.uploads; how a name changes, of
+s3server.store.publish.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from curvinefs.api import NotFound
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import Completed, ObjectInfo, Part, PartPage, Upload, UploadPage
-from s3server.objects import Content, Objects, ObjectSink, checksums_of, copy_hashed, mapped
-from s3server.publish import Condition, Moved, Staged
-from s3server.record import ATTRIBUTE, PartRecord, Record, decode, info_of
 from s3server.spool import Spool
-from s3server.uploads import PartSink, page_of
+from s3server.store.objects import Content, Objects, ObjectSink, checksums_of, copy_hashed, mapped
+from s3server.store.publish import Condition, Moved, Staged
+from s3server.store.record import ATTRIBUTE, PartRecord, Record, decode, info_of
+from s3server.store.uploads import PartSink, page_of
 
 
 class Multipart(Objects):
