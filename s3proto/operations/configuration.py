@@ -1,0 +1,92 @@
+"""Sub-resources that configure what this gateway does not have: what clients that probe them are told.
+
+Rules: every answer is AWS's for a bucket or object where nothing was configured.  Only reading is answered; changing
+is NotImplemented (the package's ``resolve``), so that nobody believes in a setting that does not hold.
+
+The grants told are the ones that hold: the bucket's owner has full control, nobody else any.  For the same reason
+GetBucketOwnershipControls says BucketOwnerEnforced, AWS's default since April 2023.
+
+Follows the pages of the operations named in OPERATIONS (Amazon S3 API Reference).
+"""
+
+from __future__ import annotations
+
+from s3proto import commands, errors, xml
+from s3proto.commands import Steps
+from s3proto.errors import S3Error
+from s3proto.http import Response
+from s3proto.operations.operation import BUCKET, OBJECT, Operation, Run
+from s3proto.operations.responses import owner_element, version_header, xml_response
+from s3proto.request import S3Request
+
+
+def _says(root: str, *content: xml.Node) -> Run:
+    """An operation on a bucket that exists (CheckAccess has said so) with a constant answer."""
+
+    def run(request: S3Request) -> Steps[Response]:
+        yield from commands.HeadBucket(request.bucket)
+        return xml_response(root, content)
+
+    return run
+
+
+def _raises(error: type[S3Error]) -> Run:
+    """An operation on a bucket that exists with a constant error."""
+
+    def run(request: S3Request) -> Steps[Response]:
+        yield from commands.HeadBucket(request.bucket)
+        raise error(BucketName=request.bucket)
+
+    return run
+
+
+def get_acl(request: S3Request) -> Steps[Response]:
+    """GetBucketAcl and GetObjectAcl: objects belong to the bucket's owner."""
+    version_id = None
+    if request.key:
+        version_id = (yield from commands.HeadObject(request.bucket, request.key, request.version_id)).version_id
+    owner = (yield from commands.HeadBucket(request.bucket)).owner
+    grantee = 'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"'
+    grant: xml.Node = ("Grant", ((grantee, owner_element("", owner)[1]), ("Permission", "FULL_CONTROL")))
+    return xml_response(
+        "AccessControlPolicy",
+        [owner_element("Owner", owner), ("AccessControlList", (grant,))],
+        version_header(version_id),
+    )
+
+
+def get_object_tagging(request: S3Request) -> Steps[Response]:
+    info = yield from commands.HeadObject(request.bucket, request.key, request.version_id)
+    return xml_response("Tagging", [("TagSet", ())], version_header(info.version_id))
+
+
+_ENFORCED = ("Rule", (("ObjectOwnership", "BucketOwnerEnforced"),))
+
+# fmt: off
+_ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
+    # operation                              sub-resource         action                                 answer
+    ("GetBucketAccelerateConfiguration",     "accelerate",        "s3:GetAccelerateConfiguration",       _says("AccelerateConfiguration")),
+    ("GetBucketAcl",                         "acl",               "s3:GetBucketAcl",                     get_acl),
+    ("GetBucketCors",                        "cors",              "s3:GetBucketCORS",                    _raises(errors.NoSuchCORSConfiguration)),
+    ("GetBucketEncryption",                  "encryption",        "s3:GetEncryptionConfiguration",       _raises(errors.ServerSideEncryptionConfigurationNotFoundError)),
+    ("GetBucketLifecycleConfiguration",      "lifecycle",         "s3:GetLifecycleConfiguration",        _raises(errors.NoSuchLifecycleConfiguration)),
+    ("GetBucketLogging",                     "logging",           "s3:GetBucketLogging",                 _says("BucketLoggingStatus")),
+    ("GetBucketNotificationConfiguration",   "notification",      "s3:GetBucketNotification",            _says("NotificationConfiguration")),
+    ("GetObjectLockConfiguration",           "object-lock",       "s3:GetBucketObjectLockConfiguration", _raises(errors.ObjectLockConfigurationNotFoundError)),
+    ("GetBucketOwnershipControls",           "ownershipControls", "s3:GetBucketOwnershipControls",       _says("OwnershipControls", _ENFORCED)),
+    ("GetBucketPolicy",                      "policy",            "s3:GetBucketPolicy",                  _raises(errors.NoSuchBucketPolicy)),
+    ("GetBucketPolicyStatus",                "policyStatus",      "s3:GetBucketPolicyStatus",            _raises(errors.NoSuchBucketPolicy)),
+    ("GetPublicAccessBlock",                 "publicAccessBlock", "s3:GetBucketPublicAccessBlock",       _raises(errors.NoSuchPublicAccessBlockConfiguration)),
+    ("GetBucketReplication",                 "replication",       "s3:GetReplicationConfiguration",      _raises(errors.ReplicationConfigurationNotFoundError)),
+    ("GetBucketRequestPayment",              "requestPayment",    "s3:GetBucketRequestPayment",          _says("RequestPaymentConfiguration", ("Payer", "BucketOwner"))),
+    ("GetBucketTagging",                     "tagging",           "s3:GetBucketTagging",                 _raises(errors.NoSuchTagSet)),
+    ("GetBucketVersioning",                  "versioning",        "s3:GetBucketVersioning",              _says("VersioningConfiguration")),
+    ("GetBucketWebsite",                     "website",           "s3:GetBucketWebsite",                 _raises(errors.NoSuchWebsiteConfiguration)),
+)
+
+OPERATIONS = (
+    *(Operation(name, "GET", BUCKET, action, run, query=(sub_resource,)) for name, sub_resource, action, run in _ANSWERS),
+    Operation("GetObjectAcl",     "GET", OBJECT, "s3:GetObjectAcl",     get_acl,            query=("acl",),     accepts=("versionId",)),
+    Operation("GetObjectTagging", "GET", OBJECT, "s3:GetObjectTagging", get_object_tagging, query=("tagging",), accepts=("versionId",)),
+)
+# fmt: on

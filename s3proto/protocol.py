@@ -1,0 +1,53 @@
+"""The life of a request, from its head to its response.
+
+Rules: nothing else in the project knows this order.  Nobody is told more than his identity allows: no storage
+command before authentication and CheckAccess.  Every S3Error becomes an ``<Error>`` here and only here; anything
+else passes through to the driver.
+
+Follows "Making requests", "Error responses" (Amazon S3 API Reference).
+"""
+
+from __future__ import annotations
+
+from s3proto.auth import authenticate, authorize
+from s3proto.commands import Steps
+from s3proto.context import Context
+from s3proto.errors import AccessForbidden, S3Error
+from s3proto.http import RequestHead, Response
+from s3proto.metadata import refuse_unsupported
+from s3proto.names import Target, parse_query, parse_target
+from s3proto.operations import BUCKET, OBJECT, SERVICE, Resource, resolve
+from s3proto.operations.responses import error_response
+from s3proto.request import S3Request
+
+
+def serve(head: RequestHead, context: Context) -> Steps[Response]:
+    """Answer one request: yields Commands, returns the Response.  Never raises an S3Error."""
+    target = Target(None, None)
+    try:
+        if head.method == "OPTIONS":
+            raise AccessForbidden(Method=head.headers.get("access-control-request-method", ""), ResourceType="BUCKET")
+        target = parse_target(head, context.settings)
+        query = dict(reversed(parse_query(head.raw_query)))
+        identity = yield from authenticate(head, target, context)
+        # The signed head: what a presigned URL says of x-amz-* headers counts for all that follows.
+        operation = resolve(head.method, _resource(target), query, identity.head.headers)
+        action = operation.action
+        if "versionId" in query and action in _VERSIONED:
+            action += "Version"
+        yield from authorize(identity, action, target.bucket, target.key)
+        refuse_unsupported(identity.head.headers)
+        request = S3Request(identity.head, target.bucket or "", target.key or "", query, identity, context)
+        return (yield from operation.run(request))
+    except S3Error as error:
+        return error_response(error, head, target.bucket, target.key, context)
+
+
+def _resource(target: Target) -> Resource:
+    if target.bucket is None:
+        return SERVICE
+    return BUCKET if target.key is None else OBJECT
+
+
+_VERSIONED = frozenset({"s3:GetObject", "s3:GetObjectAttributes", "s3:DeleteObject", "s3:GetObjectAcl"})
+"""Actions that IAM knows once more for a named version (``s3:GetObjectVersion``)."""
