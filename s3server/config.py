@@ -23,7 +23,7 @@ from argparse import ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, NoReturn, TypeVar, cast
+from typing import Any, Generic, Literal, NamedTuple, NoReturn, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import configargparse
@@ -115,8 +115,9 @@ def _integer(low: int, high: int, unit: str = "") -> Kind[int]:
     return Kind(_between(low, high), "N", f"an integer from {low} to {high}" + (f" ({unit})" if unit else ""), (int,))
 
 
-def _choice(*words: str) -> Kind[str]:
-    return Kind(_matching("|".join(words)), "|".join(words), " or ".join(words))
+def _durability(text: str) -> Literal["full", "none"]:
+    words: dict[str, Literal["full", "none"]] = {"full": "full", "none": "none"}
+    return words[text]
 
 
 ADDRESS = Kind(_address, "HOST:PORT", "HOST:PORT, as in 0.0.0.0:9900, localhost:9900 or [::]:9900")
@@ -131,6 +132,7 @@ DOMAIN = Kind(
     "NAME",
     "a host name, as in s3.example.com",
 )
+DURABILITY = Kind(_durability, "full|none", "full or none")
 CHUNK = Kind(lambda text: {0.5: 0.5, 1.0: 1.0, 2.0: 2.0}[float(text)], "0.5|1|2", "0.5, 1 or 2 (MiB)", (float, int))
 WORKERS = Kind(_cores, "N", "an integer from 1 to 1024, or the word cores", (int, str))
 SECONDS = _integer(1, 86400, "seconds")
@@ -167,7 +169,7 @@ class ServerConfig:
     listen: Address = setting("0.0.0.0:9900", ADDRESS, "address that serves S3; port 0: one that is free")
     region: str = setting("us-east-1", REGION, "region that requests are signed for")
     store: str = setting("file://$CURVINE_HOME/data", STORE, "where buckets lie: a directory (embedded store) or a Curvine cluster; a file that names masters means Curvine")
-    durability: str = setting("full", _choice("full", "none"), "full: a change is answered when it is on the disk; none: when it is with the kernel (faster; a power cut may lose the last seconds)")
+    durability: Literal["full", "none"] = setting("full", DURABILITY, "full: a change is answered when it is on the disk; none: when it is with the kernel (faster; a power cut may lose the last seconds)")
     put_temp_dir: Path = setting("/tmp/curvine-temp", PATH, "local spool for bodies that cannot wait in the store; made with mode 0700")
     put_memory_buffer_threshold: int = setting("1048576", _integer(0, 1 << 30, "bytes"), "bodies up to this many bytes stay in memory until they are whole")
     put_max_memory_buffer: int = setting("16777216", _integer(0, 1 << 40, "bytes"), "most memory that all buffered bodies of a process hold together; beyond it bodies go to files")

@@ -1,0 +1,95 @@
+"""``check``: what is wrong with a gateway's surroundings, and where.
+
+Rules: one line per subject, ``ok`` or ``WRONG``, then its facts, the wrong ones marked.  Nothing is changed unless
+``repair`` is given, and then only left-overs are removed.  The exit code is 1 when something wrong is still there.
+"""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from curvinefs.api import FsError
+from curvinefs.local import LocalFileSystem
+from s3server import credentials_file, startup
+from s3server.config import ConfigError, ServerConfig
+from s3server.credentials_file import CredentialError
+from s3server.store import ObjectStore
+from s3server.store.sweep import DAY, Sweeper
+
+
+class Fact(NamedTuple):
+    text: str
+    wrong: bool = False
+
+
+def run(config: ServerConfig, repair: bool, environ: Mapping[str, str]) -> int:
+    """Print what is found; return 0 or 1."""
+    wrong = _report("configuration", str(config.conf or "no file"), map(Fact, config.warnings))
+    wrong += _report("temp dir", str(config.put_temp_dir), _temp_dir(config))
+    wrong += _report("credentials", str(config.credentials_file), _credentials(config, environ))
+    if config.tls_cert:
+        wrong += _report("tls", str(config.tls_cert), _tls(config))
+    wrong += _report("store", config.store, _store(config, repair))
+    return 1 if wrong else 0
+
+
+def _report(subject: str, where: str, facts: Iterable[Fact]) -> int:
+    """Print one subject; return how much is wrong."""
+    found = list(facts)
+    wrong = sum(fact.wrong for fact in found)
+    print(f"{subject:14} {'WRONG' if wrong else 'ok   '}  {where}")
+    for fact in found:
+        print(f"{'!' if fact.wrong else ' ':>14}        {fact.text}")
+    return wrong
+
+
+def _temp_dir(config: ServerConfig) -> Iterator[Fact]:
+    if fault := startup.temp_dir_fault(config.put_temp_dir):
+        yield Fact(fault, wrong=True)
+
+
+def _credentials(config: ServerConfig, environ: Mapping[str, str]) -> Iterator[Fact]:
+    try:
+        startup.environment_key(environ)
+        contents = credentials_file.read(config.credentials_file)
+    except (ConfigError, CredentialError) as error:
+        yield Fact(str(error), wrong=True)
+        return
+    if contents.stat is None:
+        yield Fact("no file yet: the first start makes it with a first key")
+        return
+    yield from (Fact(f"skipped {bad}", wrong=True) for bad in contents.bad)
+    if (mode := stat.S_IMODE(contents.stat.st_mode)) & 0o077:
+        yield Fact(f"others may use it (mode {mode:04o}): chmod 600 it", wrong=True)
+    enabled = sum(c.enabled for c in contents.credentials.values())
+    yield Fact(f"{enabled} enabled keys" if enabled else "no enabled key: `credential generate` makes one", not enabled)
+
+
+def _tls(config: ServerConfig) -> Iterator[Fact]:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(str(config.tls_cert), str(config.tls_key))
+    except OSError as error:  # ssl.SSLError is one
+        yield Fact(f"tls_cert, tls_key: {error}", wrong=True)
+
+
+def _store(config: ServerConfig, repair: bool) -> Iterator[Fact]:
+    if not config.store_path.exists():
+        yield Fact("does not exist yet: the first start makes it")
+        return
+    try:
+        files = LocalFileSystem(str(config.store_path), durability=config.durability)
+    except FsError as error:
+        yield Fact(str(error), wrong=True)
+        return
+    try:
+        yield from (Fact(f"{name}: {value}") for name, value in files.check().items())
+        sweeper = Sweeper(ObjectStore(files, region=config.region), config.upload_max_age_days * DAY)
+        for finding in sweeper.inspect(repair):
+            yield Fact(f"{finding.path}: {finding.what}{', removed' * finding.repaired}", not finding.repaired)
+    except FsError as error:
+        yield Fact(str(error), wrong=True)
+    finally:
+        files.close()

@@ -1,0 +1,311 @@
+"""The file of access keys: JSON lines, read leniently, changed atomically.
+
+One object a line: ``access_key``, ``secret_key``, ``created_at`` (Unix seconds), ``enabled`` and optional
+``description``, ``user``, ``policy``.  Files of the old gateway load as they are; of several lines with one key the
+last one counts, so a disabled line revokes.  A line that is no credential is skipped and named by number, never by
+content: it may hold a secret.
+
+Rules
+- Whoever changes the file holds ``flock`` on the sibling ``<name>.lock``, reads the file anew, writes a temporary file
+  (0600), flushes it, renames it and flushes the directory.  Lines of other keys stay byte for byte, unknown fields of a
+  changed line stay.
+- The owner of the file stays its owner: root may add a key without locking the gateway's user out.
+- A symbolic link at ``path`` is followed (mounted secrets are links); the lock is never opened through one.
+- Deleting a key leaves a disabled line without secret, so that no other source (the environment) brings it back.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import string
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+LOCK_SECONDS = 10.0
+ACCESS_KEY = re.compile(r"[A-Za-z0-9._~+@-]{16,32}")
+ACCESS_KEY_RULE = "16 to 32 characters out of letters, digits and . _ ~ + @ -"
+OWNER = "curvine"
+"""Display name of the one owner, whose keys have no user (``state.ADMINISTRATOR``)."""
+SECRET_RULE = "16 to 64 characters without white space and control characters"
+
+
+class CredentialError(Exception):
+    """What was asked of the credentials cannot be done; ``str()`` is one line without secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A secret access key; only ``reveal`` shows it."""
+
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        return self._text
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One access key."""
+
+    access_key: str
+    secret: Secret | None
+    """None for a key that was deleted."""
+    created_at: int
+    """Unix seconds."""
+    enabled: bool = True
+    description: str | None = None
+    user: str | None = None
+    """Whose key it is; None: the one owner, who may do everything."""
+    policy: Any = None
+    """Anything but None restricts the key."""
+
+    @property
+    def deleted(self) -> bool:
+        return self.secret is None
+
+
+class Line(NamedTuple):
+    raw: bytes
+    """Without its newline."""
+    record: dict[str, Any] | None = None
+    """The parsed object where the line is a credential."""
+    credential: Credential | None = None
+
+
+class Contents(NamedTuple):
+    """What a file held at one moment."""
+
+    lines: list[Line]
+    bad: list[str]
+    """``line N: why`` for each line that was skipped."""
+    stat: os.stat_result | None
+    """None when there was no file."""
+
+    @property
+    def credentials(self) -> dict[str, Credential]:
+        """By access key, in the order of the file; the last line of a key counts; deleted ones included."""
+        return {line.credential.access_key: line.credential for line in self.lines if line.credential}
+
+
+# ------------------------------------------------------------------------------------------------------- reading
+
+
+def read(path: Path) -> Contents:
+    """Read a file.  A missing one is empty; raises CredentialError when it cannot be read."""
+    try:
+        # Not blocking: somebody's pipe at this path must not hang the gateway.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            stat, data = os.fstat(file.fileno()), file.read()
+    except FileNotFoundError:
+        return Contents([], [], None)
+    except OSError as error:
+        raise CredentialError(f"{path}: cannot be read: {error.strerror}") from None
+    lines, bad = [], []
+    for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
+        try:
+            lines.append(parse(raw) if raw.strip() else Line(raw))
+        except (ValueError, RecursionError) as error:
+            lines.append(Line(raw))
+            bad.append(f"line {number}: {error if type(error) is ValueError else 'is not JSON in UTF-8'}")
+    return Contents(lines if data else [], bad, stat)
+
+
+def parse(raw: bytes) -> Line:
+    """Parse one line.  Raises ValueError (its text holds nothing of the line) where it is no credential."""
+    record = json.loads(raw.decode("utf-8"))
+    if not isinstance(record, dict):
+        raise ValueError("is not a JSON object")
+    key, secret, enabled = record.get("access_key"), record.get("secret_key"), record.get("enabled")
+    if not isinstance(key, str) or not key:
+        raise ValueError("access_key is missing or no string")
+    if not isinstance(enabled, bool):
+        raise ValueError("enabled is missing or neither true nor false")
+    if not isinstance(secret, str | None) or (enabled and not secret):
+        raise ValueError("secret_key is missing or no string")
+    if type(record.get("created_at")) is not int:
+        raise ValueError("created_at is missing or no integer")
+    for name in ("description", "user"):
+        if not isinstance(record.get(name), str | None):
+            raise ValueError(f"{name} is no string")
+    try:
+        raw_key = f"{key}{secret}{record.get('user')}".encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not valid Unicode") from None
+    if b"\0" in raw_key:
+        raise ValueError("holds a NUL character")
+    optional = {name: record.get(name) for name in ("description", "user", "policy")}
+    made = Credential(key, Secret(secret) if secret else None, record["created_at"], enabled, **optional)
+    return Line(raw, record, made)
+
+
+# ------------------------------------------------------------------------------------------------------ changing
+
+
+def generated(user: str | None = None, description: str | None = None) -> Credential:
+    """Make a new key: AKIA and 16 upper-case letters or digits, a secret of 40 letters and digits."""
+    key = "AKIA" + "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(16))
+    return Credential(key, _new_secret(), int(time.time()), description=description, user=user)
+
+
+def check(access_key: str, secret: str) -> None:
+    """Raise CredentialError where a pair is not one that we would store."""
+    if not ACCESS_KEY.fullmatch(access_key):
+        raise CredentialError(f"access key: must be {ACCESS_KEY_RULE}")
+    if not 16 <= len(secret) <= 64 or not secret.isprintable() or any(c.isspace() for c in secret):
+        raise CredentialError(f"secret key: must be {SECRET_RULE}")
+
+
+def check_labels(user: str | None, description: str | None) -> None:
+    """Raise CredentialError where one of them is empty, too long, not printable, or the user is the one owner."""
+    if user is not None and not (0 < len(user) <= 64 and user.isprintable()):
+        raise CredentialError("user: must be 1 to 64 printable characters")
+    if user == OWNER:
+        raise CredentialError(f"user: {OWNER} is the one owner's name: leave the user out for a key of the owner")
+    if description is not None and not (0 < len(description) <= 256 and description.isprintable()):
+        raise CredentialError("description: must be 1 to 256 printable characters")
+
+
+class CredentialsFile:
+    """Changes to one file; every method is one transaction, safe against other processes and machines.
+
+    All raise CredentialError: the file or its directory cannot be used, the lock cannot be had, or as documented.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, new: Credential) -> None:
+        """Append a key.  CredentialError when there is one of that name, enabled or not, unless it was deleted."""
+        with self._editing() as lines:
+            if (old := Contents(lines, [], None).credentials.get(new.access_key)) and not old.deleted:
+                raise CredentialError(f"{new.access_key} exists already: use `credential rotate` for a new secret")
+            lines[:] = [x for x in lines if not x.credential or x.credential.access_key != new.access_key]
+            lines.append(_line(_record(new)))
+
+    def add_missing(self, new: Credential) -> Credential | None:
+        """Append a key unless the file has a line of it, a deleted one included; return the one it had."""
+        with self._editing() as lines:
+            if old := Contents(lines, [], None).credentials.get(new.access_key):
+                return old
+            lines.append(_line(_record(new)))
+        return None
+
+    def add_first(self, new: Credential) -> bool:
+        """Append a key when the file is missing or blank; return whether it was."""
+        with self._editing() as lines:
+            if any(line.raw.strip() for line in lines):
+                return False
+            lines[:] = [_line(_record(new))]
+        return True
+
+    def set_enabled(self, access_key: str, enabled: bool) -> None:
+        """Enable or disable a key.  CredentialError when there is none."""
+        with self._editing() as lines:
+            _replace(lines, access_key, {"enabled": enabled})
+
+    def rotate(self, access_key: str) -> Secret:
+        """Give a key a new secret and return it; the old one is gone."""
+        secret = _new_secret()
+        with self._editing() as lines:
+            _replace(lines, access_key, {"secret_key": secret.reveal()})
+        return secret
+
+    def delete(self, access_key: str) -> None:
+        """Revoke a key for good: what stays is a disabled line without the secret."""
+        with self._editing() as lines:
+            _replace(lines, access_key, {"secret_key": None, "enabled": False})
+
+    @contextmanager
+    def _editing(self) -> Iterator[list[Line]]:
+        """Hand out the lines for changing in place; they are written when the block ends without an error."""
+        try:
+            path = self.path.resolve()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with _locked(path.with_name(path.name + ".lock")):
+                contents = read(path)
+                before = list(contents.lines)
+                yield contents.lines
+                if contents.lines != before:
+                    _write(path, contents)
+        except OSError as error:
+            raise CredentialError(f"{self.path}: cannot be changed: {error.strerror or error}") from None
+
+
+def _replace(lines: list[Line], access_key: str, changes: Mapping[str, Any]) -> None:
+    """Put one changed line where the last one of a key was and drop the others, whose secrets would stay behind."""
+    mine = [i for i, line in enumerate(lines) if line.credential and line.credential.access_key == access_key]
+    last = lines[mine[-1]] if mine else None
+    if last is None or last.record is None or last.credential is None or last.credential.deleted:
+        raise CredentialError(f"{access_key}: no such key; see `credential list`")
+    lines[mine[-1]] = _line({k: v for k, v in {**last.record, **changes}.items() if v is not None})
+    for i in reversed(mine[:-1]):
+        del lines[i]
+
+
+def _record(new: Credential) -> dict[str, Any]:
+    secret = new.secret.reveal() if new.secret else None
+    record = {"access_key": new.access_key, "secret_key": secret, "created_at": new.created_at, "enabled": new.enabled}
+    record |= {"description": new.description, "user": new.user, "policy": new.policy}
+    return {name: value for name, value in record.items() if value is not None}
+
+
+def _line(record: dict[str, Any]) -> Line:
+    return parse(json.dumps(record, ensure_ascii=False).encode())
+
+
+def _new_secret() -> Secret:
+    return Secret("".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40)))
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive flock; TimeoutError (an OSError) after LOCK_SECONDS."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _keep_owner(fd, os.stat(path.parent))
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(0, f"{path} has been locked for {LOCK_SECONDS:.0f} s") from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _write(path: Path, contents: Contents) -> None:
+    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(fd, "wb") as file:
+            _keep_owner(fd, contents.stat or os.stat(path.parent))
+            file.write(b"".join(line.raw + b"\n" for line in contents.lines))
+            file.flush()
+            os.fsync(fd)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _keep_owner(fd: int, like: os.stat_result) -> None:
+    """Give a file that root made to the user whose directory or file it belongs to."""
+    if os.geteuid() == 0 and (like.st_uid, like.st_gid) != (0, 0):
+        os.fchown(fd, like.st_uid, like.st_gid)

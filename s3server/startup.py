@@ -1,0 +1,114 @@
+"""What must be so before requests are served: the spool's directory, keys out of the environment, a first key.
+
+Rules: called once, before any worker exists, by ``serve`` and by the service script's ``start`` (which wants the first
+key's secret on the terminal and never in the log).  ``check`` asks the same questions and changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from s3server import credentials_file
+from s3server.config import Address, ServerConfig
+from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
+from s3server.settings_file import ConfigError
+
+
+class Keys(NamedTuple):
+    first: Credential | None
+    """The key that was made because there was none: show it once."""
+    warnings: list[str]
+
+
+def prepare(config: ServerConfig, environ: Mapping[str, str]) -> Keys:
+    """Make the spool's directory, add the environment's key, make a first key if there is none at all.
+
+    Raises ConfigError (exit 2) and CredentialError (exit 1).
+    """
+    pair = environment_key(environ)
+    prepare_temp_dir(config.put_temp_dir)
+    file = CredentialsFile(config.credentials_file)
+    warnings = []
+    if pair:
+        old = file.add_missing(pair)
+        if old and old.enabled and old.secret != pair.secret:
+            warnings.append(
+                f"{pair.access_key}: {file.path} has another secret than the environment; the file's counts"
+            )
+        elif old and not old.enabled:
+            warnings.append(f"{pair.access_key}: is disabled in {file.path} and stays so")
+    first = credentials_file.generated(description="first key, made at the first start")
+    return Keys(first if file.add_first(first) else None, warnings)
+
+
+def environment_key(environ: Mapping[str, str]) -> Credential | None:
+    """Return the key pair that the environment names.  Raises ConfigError for half a pair or an illegal one."""
+    key = environ.get("AWS_ACCESS_KEY_ID") or environ.get("S3_ACCESS_KEY")
+    secret = environ.get("AWS_SECRET_ACCESS_KEY") or environ.get("S3_SECRET_KEY")
+    if not key and not secret:
+        return None
+    if not key or not secret:
+        missing = "AWS_SECRET_ACCESS_KEY (or S3_SECRET_KEY)" if key else "AWS_ACCESS_KEY_ID (or S3_ACCESS_KEY)"
+        raise ConfigError(f"environment: half a key pair: {missing} is not set")
+    try:
+        credentials_file.check(key, secret)
+    except CredentialError as error:
+        raise ConfigError(f"environment: {error}") from None
+    return Credential(key, Secret(secret), int(time.time()), description="from the environment")
+
+
+def prepare_temp_dir(path: Path) -> None:
+    """Make the spool's directory with mode 0700.  Raises ConfigError when it is not ours alone."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"put_temp_dir: {path} cannot be made: {error.strerror}") from None
+    if fault := temp_dir_fault(path):
+        raise ConfigError(fault)
+
+
+def temp_dir_fault(path: Path) -> str | None:
+    """Say why bodies may not be put into a directory; None where all is well or nothing is there yet."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"put_temp_dir: {path}: {error.strerror}"
+    if not stat.S_ISDIR(status.st_mode):
+        return f"put_temp_dir: {path} is no directory (a symbolic link is not followed): choose another path"
+    if status.st_uid != os.geteuid():
+        return f"put_temp_dir: {path} belongs to user {status.st_uid}, not to us ({os.geteuid()}): choose another path"
+    if status.st_mode & 0o022:
+        return f"put_temp_dir: {path} can be written by others: chmod 700 it, or choose another path"
+    return None
+
+
+def first_key_notice(key: Credential, region: str, url: str) -> str:
+    """Return what the user is shown of the first key, with a client example to paste."""
+    secret = key.secret.reveal() if key.secret else ""
+    return f"""\
+There was no access key: this one was made. Its secret is shown only now.
+
+  Access Key: {key.access_key}
+  Secret Key: {secret}
+
+Try it with any S3 client:
+
+  export AWS_ACCESS_KEY_ID={key.access_key}
+  export AWS_SECRET_ACCESS_KEY={secret}
+  export AWS_DEFAULT_REGION={region}
+  aws s3 mb s3://my-bucket --endpoint-url {url}
+"""
+
+
+def client_url(listen: Address, secure: bool) -> str:
+    """Return the URL by which a client on this machine reaches ``listen``."""
+    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(listen.host, listen.host)
+    return f"{'https' if secure else 'http'}://{Address(host, listen.port)}"

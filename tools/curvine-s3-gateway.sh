@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# Service script of the Curvine S3 gateway: start, stop, restart, status, credential, check, scrub.  `help` tells more.
+#
+# It finds CURVINE_HOME and a Python that has the gateway, and leaves the rest to s3server/service.py.
+#   checkout   tools/ and build/bin/ (a link to here): CURVINE_HOME is the repository, the environment is made in build/
+#              on first use and again when setup.cfg changes; nothing else is kept there, build/ may be deleted
+#   installed  in $CURVINE_HOME/bin beside the command curvine-s3-gateway, where pip put both
+# CURVINE_HOME and PYTHON (the interpreter to make the environment with) may be set.
+set -euo pipefail
+
+die() { echo "curvine-s3-gateway.sh: $*" >&2; exit 1; }
+
+here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd -P)
+root=$(dirname "$here")
+export CURVINE_HOME=${CURVINE_HOME:-$root}
+
+if [[ ! -f $root/setup.cfg ]]; then
+    [[ -x $here/curvine-s3-gateway ]] || die "$here/curvine-s3-gateway is missing: install the gateway there with pip"
+    exec "$here/curvine-s3-gateway" service "$@"
+fi
+
+build=$root/build
+usable='import sys; sys.exit(sys.version_info < (3, 11))'
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null && "$candidate" -c "$usable" 2>/dev/null; then
+            python=$candidate
+            return
+        fi
+    done
+    die "needs Python 3.11 or later: install it, or set PYTHON to where it is"
+}
+
+# What the environment was made from: when it changes, so must the environment.
+stamp() { echo "$root"; cat "$root/setup.cfg" "$root/pyproject.toml"; }
+
+make_environment() {
+    if [[ -x $build/bin/python ]] && "$build/bin/python" -c "$usable" 2>/dev/null && cmp -s <(stamp) "$build/installed"; then
+        return
+    fi
+    find_python
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        die "$python has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)"
+    echo "Making the environment in $build (once) ..." >&2
+    mkdir -p "$build"
+    rm -f "$build/installed"
+    if ! { "$python" -m venv "$build" && "$build/bin/python" -m pip install -e "$root"; } >"$build/install.log" 2>&1; then
+        tail -n 15 "$build/install.log" >&2
+        die "the installation failed: see above and $build/install.log"
+    fi
+    ln -sf ../../tools/curvine-s3-gateway.sh "$build/bin/curvine-s3-gateway.sh"
+    stamp >"$build/installed"
+}
+
+python=$build/bin/python
+case ${1:-start} in
+    help | --help | -h) "$python" -c "$usable" 2>/dev/null || find_python ;;
+    start | restart | credential | check | scrub | -*) make_environment ;;
+    # stop, status and mistakes need the standard library only: they work offline, also after build/ was deleted.
+    *) "$python" -c "$usable" 2>/dev/null || find_python ;;
+esac
+# -P: a module in the working directory must not take the place of one of ours.
+PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" -P -m s3server.service "$@"
