@@ -1,0 +1,89 @@
+"""``GET /healthz``: does this gateway, with its store, serve?
+
+Answered without login, to HEAD too, on HTTP/1.0 without Host (load balancers), and only on hosts that are not a
+bucket's virtual host.  200 ``ok`` while the store answers, 503 with the reason while it does not, or while this
+process is shutting down.  The question to the store runs in a thread of its own, so that one that hangs costs a caller
+no more than ``PATIENCE``, and its answer is kept for a second, so that asking costs nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from curvinefs.api import FsError
+from s3proto.commands import Command, Steps
+from s3proto.http import RequestHead, Response
+
+PATH = "/healthz"
+KEPT = 1.0
+"""Seconds that an answer of the store is good for."""
+PATIENCE = 3.0
+"""Seconds that a caller waits for the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHealth(Command[str | None]):
+    """Why the gateway does not serve; None when it does."""
+
+
+class Health:
+    """The store's health, asked at most once a second.  Thread-safe."""
+
+    def __init__(self, probe: Callable[[], Mapping[str, str]]) -> None:
+        """``probe`` returns when the store serves and raises a ``curvinefs.api.FsError`` when not."""
+        self._probe = probe
+        self._changed = threading.Condition()
+        self._asking = False
+        self._asked = float("-inf")
+        self._answers = 0
+        self._reason: str | None = None
+
+    def check(self) -> str | None:
+        """Answer why the store does not serve, None when it does.  Takes PATIENCE seconds at most."""
+        with self._changed:
+            if not self._asking:
+                if time.monotonic() - self._asked < KEPT:
+                    return self._reason
+                self._asking = True
+                threading.Thread(target=self._ask, name="health", daemon=True).start()
+            seen = self._answers
+            if not self._changed.wait_for(lambda: self._answers != seen, PATIENCE):
+                return "the store does not answer"
+            return self._reason
+
+    def _ask(self) -> None:
+        reason: str | None = "the check of the store failed"  # stays when the probe raises what it should not
+        try:
+            self._probe()
+            reason = None
+        except FsError as error:
+            reason = str(error) or "the store is not available"
+        finally:
+            with self._changed:
+                self._asking = False
+                self._asked = time.monotonic()
+                self._reason = reason
+                self._answers += 1
+                self._changed.notify_all()
+
+
+def is_health_request(head: RequestHead, domain: str | None) -> bool:
+    """Whether ``head`` asks for the health of the gateway and not for an object of that name."""
+    target = head.target
+    if not target.startswith(PATH) or target[len(PATH) : len(PATH) + 1] not in ("", "?"):
+        return False
+    if head.method not in ("GET", "HEAD"):
+        return False
+    host = (head.headers.get("host") or "").lower()
+    return domain is None or not host.partition(":")[0].endswith("." + domain)
+
+
+def health_steps(draining: bool) -> Steps[Response]:
+    """Answer a health request."""
+    reason = "shutting down" if draining else (yield from CheckHealth())
+    text = "ok" if reason is None else " ".join(reason.split())
+    headers = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+    return Response(200 if reason is None else 503, headers, f"{text}\n".encode())

@@ -1,0 +1,73 @@
+"""Puts a process's parts together, as the settings say: file system, store, credentials, gateway, service.
+
+Rules: called after the fork; opens files and starts no thread (pools start theirs when they are needed).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from curvinefs.local import LocalFileSystem
+from s3proto.context import Context, Settings
+from s3proto.errors import S3Error
+from s3proto.http import Headers, RequestHead, Response
+from s3proto.operations.responses import error_response
+from s3proto.protocol import serve
+from s3server.config import ServerConfig
+from s3server.credentials import CredentialStore
+from s3server.exchange import Service
+from s3server.gateway import Gateway
+from s3server.receive import BufferPool, Receiver
+from s3server.spool import MemoryBudget
+from s3server.store import ObjectStore
+from s3server.store.sweep import DAY, Sweeper
+
+LARGE_BUFFERS = 48
+"""Buffers of 1 MiB that the large bodies of a process share, three each."""
+
+
+class Assembly:
+    """Everything of one process that lives as long as it does."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        """Raises curvinefs' FsError (the store cannot be opened) and CredentialError."""
+        self._fs = LocalFileSystem(str(config.store_path), durability=config.durability)
+        uploads = (
+            LocalFileSystem(str(config.multipart_temp), durability=config.durability) if config.multipart_temp else None
+        )
+        self.store = ObjectStore(self._fs, region=config.region, uploads_fs=uploads)
+        self.sweeper = Sweeper(self.store, config.upload_max_age_days * DAY)
+        self.credentials = CredentialStore(
+            config.credentials_file, config.cache_refresh_interval_secs, config.stats_file
+        )
+        budget = MemoryBudget(config.put_max_memory_buffer)
+        # Digests keep a core busy each: more threads than cores would only take turns.
+        digest_threads = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0))), "digest")
+        receiver = Receiver(BufferPool(LARGE_BUFFERS), digest_threads, budget)
+        self.gateway = Gateway(self.store, self.credentials, receiver, budget, config.put_memory_buffer_threshold)
+        self.service = Service(
+            self.gateway,
+            serve,
+            refuse,
+            Settings(region=config.region, domain=config.domain),
+            host_id=host_id(),
+            request_timeout=config.request_timeout_secs,
+            chunk_size=config.get_chunk_size,
+        )
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+
+def refuse(error: S3Error, head: RequestHead | None, context: Context) -> Response:
+    """Answer ``error`` outside of the core's pipeline; ``head`` None: nobody knows what was asked."""
+    return error_response(error, head or RequestHead("GET", "", Headers()), None, None, context)
+
+
+def host_id() -> str:
+    """A value for x-amz-id-2 that names this process and tells nothing about it."""
+    return base64.b64encode(hashlib.sha384(os.urandom(16)).digest()).decode("ascii")

@@ -1,0 +1,131 @@
+"""The listening socket: bound once by the supervisor, shared by its workers.
+
+Werkzeug's server does the binding (families, reuse of the address) and loads certificates; its request loop is not
+used (docs/architecture.md): ``process_request`` is where an accepted connection goes to ours.
+
+Rules: TLS is set up per connection and without blocking, so the listening socket itself is always a plain one.  A
+certificate that cannot be loaded again at a reload leaves the old one in use.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+from werkzeug.serving import ThreadedWSGIServer, load_ssl_context
+
+from s3server import process
+from s3server.config import Address
+
+LOGGER = logging.getLogger("curvine_s3_gateway.server")
+BACKLOG = 1024
+
+
+class ListenError(Exception):
+    """The address cannot be listened on; ``str()`` is one line for the user."""
+
+
+def _no_application(environ: Any, start_response: Any) -> list[bytes]:
+    raise AssertionError("connections are served by s3server.loop")
+
+
+class Listener(ThreadedWSGIServer):
+    """Listens on one address.  ``accept`` is called by one thread at a time in each process."""
+
+    request_queue_size = BACKLOG
+
+    def __init__(self, address: Address, tls_cert: Path | None = None, tls_key: Path | None = None) -> None:
+        """Bind and listen.  Raises ListenError."""
+        self._tls_files = (str(tls_cert), str(tls_key)) if tls_cert and tls_key else None
+        self._tls: ssl.SSLContext | None = None
+        if self._tls_files:
+            try:
+                self._tls = _tls_context(self._tls_files)
+            except (OSError, ssl.SSLError) as error:
+                raise ListenError(f"tls_cert, tls_key: {tls_cert}, {tls_key} cannot be loaded: {error}") from None
+        self._asked = address
+        super().__init__(address.host, address.port, _no_application)
+        self.socket.setblocking(False)
+
+    @property
+    def address(self) -> Address:
+        """Where it really listens: port 0 has become a number."""
+        return self._asked._replace(port=self.socket.getsockname()[1])
+
+    @property
+    def secure(self) -> bool:
+        return self._tls is not None
+
+    def server_bind(self) -> None:
+        """Bind; errors become one line (Werkzeug itself prints two, and exits)."""
+        try:
+            host, port = self._asked
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        except (socket.gaierror, UnicodeError) as error:
+            raise ListenError(
+                f"cannot listen on {self._asked}: {host} is no address of this machine ({error})"
+            ) from None
+        family, _, _, _, sockaddr = min(found, key=lambda row: row[0] != self.address_family)
+        if family != self.address_family:  # a host name that has an IPv6 address only
+            self.socket.close()
+            self.address_family = family
+            self.socket = socket.socket(family, socket.SOCK_STREAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # [::] serves IPv4 too, whatever the machine's default; one address serves itself.
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host in ("::", "") else 1)
+        try:
+            self.socket.bind(sockaddr)
+            self.socket.listen(BACKLOG)
+        except OSError as error:
+            raise ListenError(_why_not(self._asked, error)) from None
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = host, self.server_address[1]
+
+    def server_activate(self) -> None:
+        """Done in server_bind: Linux reports an address in use at listen() too."""
+
+    def accept(self) -> tuple[socket.socket, str]:
+        """Take one waiting connection and the client's address.  Raises OSError (BlockingIOError: none is waiting)."""
+        sock, address = self.socket.accept()
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if self._tls is not None:
+                sock.setblocking(False)
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        except OSError:
+            sock.close()
+            raise
+        host, port = address[0].removeprefix("::ffff:"), address[1]
+        return sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def reload_tls(self) -> None:
+        """Load certificate and key again, for connections to come."""
+        if self._tls_files is None:
+            return
+        try:
+            self._tls = _tls_context(self._tls_files)
+        except (OSError, ssl.SSLError) as error:
+            LOGGER.error(
+                "TLS: %s cannot be loaded again, the old certificate stays in use: %s", self._tls_files[0], error
+            )
+
+
+def _tls_context(files: tuple[str, str]) -> ssl.SSLContext:
+    context = load_ssl_context(*files)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _why_not(address: Address, error: OSError) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return f"cannot listen on {address}: {error.strerror}"
+    pid = process.listener_of(address.port)
+    who = process.describe(pid) if pid is not None else "a process that we may not look at"
+    return f"cannot listen on {address}: the port is in use by {who}; choose another one with --listen"

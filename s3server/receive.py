@@ -1,0 +1,201 @@
+"""Takes a request body from its source to where it waits for publication, hashing it on the way.
+
+    source.fill(buffer) ─► pieces ─► decoder.feed ─► slices ─► spool.write
+                                                       └────► digests
+
+Small bodies run through one reused buffer per thread and are hashed between two receives.  Large ones rotate three
+buffers: while the digest threads work on two, the third is being filled and written (tools/bench_stream.py).
+
+Rules: nothing is allocated because of a size that a client declares; a buffer goes back to the pool only when no
+digest reads it any more.  The caller owns spool and source.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from typing import Protocol
+
+from s3proto.body import Decoder
+from s3proto.errors import EntityTooLarge, MaxMessageLengthExceeded, SlowDown
+from s3proto.model import Document, Received
+from s3server.digests import Digests, LaneDigests
+from s3server.spool import MemoryBudget, Spool
+
+SMALL_BUFFER = 256 * 1024
+LARGE_BUFFER = 1024 * 1024
+LARGE_AFTER = 2 * SMALL_BUFFER
+"""Bytes of a body after which it is worth three large buffers and two digest threads."""
+ROTATING = 3
+FREE_DOCUMENT = 64 * 1024
+"""Bytes of a document that need no leave from the memory budget."""
+
+
+class BodySource(Protocol):
+    """The raw bytes of one request body, transport framing removed."""
+
+    @property
+    def complete(self) -> bool:
+        """True when the body has ended."""
+
+    def begin(self) -> Sequence[memoryview]:
+        """Ask the client for its body (100 Continue) and answer what has come already."""
+
+    def fill(self, buffer: memoryview) -> tuple[int, Sequence[memoryview]]:
+        """Receive into ``buffer``: answers the number of its bytes used, and the slices of it that are body.
+
+        Raises IncompleteBody when the stream ends too early, RequestTimeout, BadRequest.
+        """
+
+
+class BufferPool:
+    """Large buffers of a process: at most ``count`` exist, the others do with a small one.  Thread-safe."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._free: list[bytearray] = []
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def small(self) -> memoryview:
+        """The calling thread's own buffer; valid until the thread's next body."""
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
+        if buffer is None:
+            buffer = self._local.buffer = memoryview(bytearray(SMALL_BUFFER))
+        return buffer
+
+    def take(self, count: int) -> list[bytearray] | None:
+        """``count`` buffers of LARGE_BUFFER bytes, or None when there are not so many; to be given back."""
+        with self._lock:
+            if len(self._free) + self._left < count:
+                return None
+            taken = [self._free.pop() for _ in range(min(count, len(self._free)))]
+            self._left -= count - len(taken)
+        return taken + [bytearray(LARGE_BUFFER) for _ in range(count - len(taken))]
+
+    def give_back(self, buffers: Sequence[bytearray]) -> None:
+        with self._lock:
+            self._free.extend(buffers)
+
+
+class Receiver:
+    """What all bodies of a process share."""
+
+    def __init__(self, pool: BufferPool, executor: Executor, budget: MemoryBudget) -> None:
+        self._pool = pool
+        self._executor = executor
+        self._budget = budget
+
+    def body(self, source: BodySource, decoder: Decoder, names: Sequence[str], spool: Spool, limit: int) -> Received:
+        """Receive a whole body into ``spool``, with the digests ``names`` (and spool.blake3).
+
+        Raises EntityTooLarge past ``limit`` bytes, what decoder and source raise, and the sink's S3Errors.
+        """
+        if (decoder.expected_size or 0) > limit:
+            raise EntityTooLarge(MaxSizeAllowed=limit)
+        digests = Digests((*names, "blake3"))
+        for piece in source.begin():
+            _write(_slices(decoder, piece), spool, limit, digests)
+        if not source.complete:
+            buffer = self._pool.small()
+            expected = decoder.expected_size
+            while not source.complete:
+                for piece in source.fill(buffer)[1]:
+                    _write(_slices(decoder, piece), spool, limit, digests)
+                if spool.size >= LARGE_AFTER and (expected is None or expected - spool.size >= LARGE_BUFFER):
+                    buffers = self._pool.take(ROTATING)
+                    if buffers is not None:
+                        values = self._rotate(source, decoder, spool, limit, digests, buffers)
+                        break
+            else:
+                values = digests.values()
+        else:
+            values = digests.values()
+        decoder.finish()
+        spool.blake3 = values.pop("blake3")
+        return Received(spool, spool.size, values)
+
+    def _rotate(
+        self,
+        source: BodySource,
+        decoder: Decoder,
+        spool: Spool,
+        limit: int,
+        begun: Digests,
+        buffers: list[bytearray],
+    ) -> dict[str, bytes]:
+        """Receive the rest of a large body; hashing goes on in other threads."""
+        lanes = LaneDigests(begun, self._executor)
+        free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        for buffer in buffers:
+            free.put(buffer)
+        try:
+            while not source.complete:
+                buffer = free.get()  # digest threads wait for nobody: one comes back
+                view = memoryview(buffer)
+                slices: list[memoryview] = []
+                at = 0
+                while at < LARGE_BUFFER and not source.complete:
+                    used, pieces = source.fill(view[at : at + SMALL_BUFFER])
+                    at += used
+                    for piece in pieces:
+                        fed = _slices(decoder, piece)
+                        _write(fed, spool, limit, None)
+                        slices += fed
+                lanes.put(slices, lambda buffer=buffer: free.put(buffer))  # type: ignore[misc]
+            return lanes.values()
+        finally:
+            lanes.wait()
+            self._pool.give_back(buffers)
+
+    def document(self, source: BodySource, decoder: Decoder, names: Sequence[str], limit: int) -> Document:
+        """Receive a whole small body into memory.
+
+        Raises MaxMessageLengthExceeded past ``limit`` bytes, SlowDown when the memory budget is spent, and what
+        decoder and source raise.
+        """
+        expected = decoder.expected_size or 0
+        if expected > limit:
+            raise MaxMessageLengthExceeded(MaxMessageLengthBytes=limit)
+        data = bytearray()
+        digests = Digests(names)
+        taken = 0
+        pieces = source.begin()
+        try:
+            while True:
+                for piece in pieces:
+                    for each in _slices(decoder, piece):
+                        digests.update(each)
+                        data += each
+                if len(data) > limit:
+                    raise MaxMessageLengthExceeded(MaxMessageLengthBytes=limit)
+                if len(data) > FREE_DOCUMENT + taken:
+                    if not self._budget.take(len(data) - taken):
+                        raise SlowDown()
+                    taken = len(data)
+                if source.complete:
+                    break
+                pieces = source.fill(self._pool.small())[1]
+            decoder.finish()
+            return Document(bytes(data), digests.values())
+        finally:
+            self._budget.give_back(taken)
+
+
+def _slices(decoder: Decoder, piece: memoryview) -> list[memoryview]:
+    """Decode a piece; slivers are joined, because each costs a client 6 bytes to make and us a microsecond."""
+    slices = decoder.feed(piece)
+    if len(slices) > 16 and len(piece) < len(slices) * 4096:
+        return [memoryview(b"".join(slices))]
+    return slices
+
+
+def _write(slices: Sequence[memoryview], spool: Spool, limit: int, digests: Digests | None) -> None:
+    for each in slices:
+        spool.write(each)
+        if digests is not None:
+            digests.update(each)
+    if spool.size > limit:
+        raise EntityTooLarge(MaxSizeAllowed=limit)

@@ -1,0 +1,83 @@
+"""Sends a piece of an opened object: sendfile where its bytes lie in local files, else through one buffer.
+
+Rules: never more memory than one buffer; every wait has a Pace; a content that ends too early breaks the connection,
+because its length has been promised.  Handles come from the store and look like ``curvinefs.api.File``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from curvinefs.api import Extent
+from s3proto.http import Span
+from s3server.connection import MSG_MORE, Connection, ConnectionLost, Pace
+
+SMALL_SPAN = 64 * 1024
+"""Bytes up to which reading and sending with the head in one call is quicker than sendfile."""
+SENDFILE = 1 << 20
+"""Bytes of one sendfile call: what the pace is measured in."""
+
+
+class Content(Protocol):
+    """What a Span's content must have (``curvinefs.api.File``)."""
+
+    def extents(self, first: int, length: int) -> Sequence[Extent] | None: ...
+
+    def readinto(self, first: int, buffer: memoryview) -> int: ...
+
+
+def read_span(span: Span) -> memoryview:
+    """Read a small span into memory.  Raises ConnectionLost when the content has become shorter."""
+    view = memoryview(bytearray(span.length))
+    _fill(cast(Content, span.content), span.first, view)
+    return view
+
+
+def send_span(connection: Connection, head: bytes, span: Span, pace: Pace, chunk_size: int) -> None:
+    """Send ``head`` and then ``span``.  ``chunk_size``: bytes of the buffer, if one is needed.  Raises ConnectionLost."""
+    content = cast(Content, span.content)
+    extents = None if connection.secure else content.extents(span.first, span.length)
+    connection.send_all(head, pace, MSG_MORE)
+    if extents is not None:
+        for extent in extents:
+            _sendfile(connection, extent, pace)
+        return
+    view = memoryview(bytearray(min(chunk_size, span.length)))
+    first, left = span.first, span.length
+    while left:
+        piece = view[: min(left, len(view))]
+        _fill(content, first, piece)
+        connection.send_all(piece, pace, MSG_MORE if left > len(piece) else 0)
+        first += len(piece)
+        left -= len(piece)
+
+
+def _fill(content: Content, first: int, view: memoryview) -> None:
+    done = 0
+    while done < len(view):
+        count = content.readinto(first + done, view[done:])
+        if not count:
+            raise ConnectionLost("the object has become shorter while it was being sent")
+        done += count
+
+
+def _sendfile(connection: Connection, extent: Extent, pace: Pace) -> None:
+    offset, left = extent.offset, extent.length
+    while left:
+        try:
+            count = os.sendfile(connection.fd, extent.fd, offset, min(left, SENDFILE))
+        except BlockingIOError:
+            connection.wait_writable(pace)
+            continue
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOSYS):
+                raise  # a file system without sendfile would have to answer None for extents: ours to mend
+            raise ConnectionLost from error
+        if not count:
+            raise ConnectionLost("the object has become shorter while it was being sent")
+        pace.moved(count)
+        offset += count
+        left -= count
