@@ -262,7 +262,9 @@ class AwsChunkedDecoder:
             raise SignatureDoesNotMatch(SignatureProvided=theirs)
 
     def finish(self) -> None:
-        if self._expect is not _Expect.NOTHING:
+        if self._expect is _Expect.TRAILER:
+            self._check_trailers()  # only the last, empty line is missing: AWS's own example ends like that
+        elif self._expect is not _Expect.NOTHING:
             raise IncompleteBody("The request body ends before its last chunk.")
         if self._received != self.expected_size:
             raise IncompleteBody("The request body is shorter than its x-amz-decoded-content-length.")
