@@ -55,9 +55,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve_arguments(parser: SettingsParser) -> None:
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {metadata.version(PROGRAM)}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
     # The service script tells its own process from others by this word on the command line.
     parser.add_argument("--service", metavar="HOME", help=SUPPRESS)
+
+
+def _version() -> str:
+    try:
+        return metadata.version(PROGRAM)
+    except metadata.PackageNotFoundError:  # run out of a checkout, never installed
+        return "(not installed)"
 
 
 def serve(settings: ServerConfig, options: Namespace) -> int:
