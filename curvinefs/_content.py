@@ -174,21 +174,21 @@ class LocalWriter:
 
     def rename_to(self, path: str, flags: RenameFlag = RenameFlag.REPLACE) -> None:
         try:
-            with self._volume.root.parent(path) as (directory, name):
-                self._publish(directory, split(path)[0], name, flags)
+            with self._volume.root.place(path) as (fd, directory, name):
+                self._publish(fd, directory, name, flags)
         except OSError as error:
             raise fs_error(error, path) from error
 
-    def _publish(self, directory: int, parent: str, name: str, flags: RenameFlag) -> None:
+    def _publish(self, fd: int, directory: str, name: str, flags: RenameFlag) -> None:
         volume = self._volume
         try:
-            victim = None if flags else volume.attributes.victim(directory, name)
-            volume.kernel.rename(self._directory, self._name, directory, name, flags)
+            victim = None if flags else volume.attributes.victim(fd, name)
+            volume.kernel.rename(self._directory, self._name, fd, name, flags)
             self._published = True
             volume.attributes.forget(victim)
-            volume.flusher.added(directory, parent)
+            volume.flusher.added(fd, directory)
         except OSError as error:
-            raise fs_error(error, f"{parent}/{name}") from error
+            raise fs_error(error, f"{directory}/{name}") from error
 
     def close(self) -> None:
         if self._fd < 0:

@@ -17,15 +17,16 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 from curvinefs._linux import DIRECTORY, Identity, Kernel
-from curvinefs._paths import Root, split
+from curvinefs._paths import Root, above
 
 _REMEMBERED = 65536
-_DEFERRED = 64
+_PUT_OFF = 64
 """Directories (each an open descriptor) that one thread may have waiting for their flush."""
 
 
@@ -87,13 +88,14 @@ class SharedFlush:
 
 
 class _Deferred(threading.local):
-    """What a thread's deferred() block has to flush: directory -> (descriptor of ours, path for names added)."""
+    """What the current thread has put off: directories by identity, in the order of their first change."""
 
-    pending: dict[Identity, tuple[int, str | None]] | None = None
+    pending: OrderedDict[Identity, tuple[int, str | None]] | None = None
+    """A descriptor of our own, and the directory's path when a name was added to it."""
 
 
 class Flusher:
-    """Durability of one store; with ``enabled`` False every method returns at once."""
+    """Durability of one store; with ``enabled`` False every method returns at once.  All raise OSError."""
 
     def __init__(self, kernel: Kernel, root: Root, *, enabled: bool) -> None:
         self._kernel = kernel
@@ -104,39 +106,92 @@ class Flusher:
     def reset(self) -> None:
         """Forget all rounds: in a forked child nobody runs them."""
         self._shared = SharedFlush()
-        self._thread = _Deferred()
         self._known: dict[str, Identity] = {}
+        self._deferred = _Deferred()
 
     def file(self, fd: int) -> None:
         """Contents and attributes of a file that only the caller writes."""
         if self._enabled:
             self._kernel.fsync(fd)
 
-    def shared(self, fd: int) -> None:
-        """What is open at ``fd`` and may be written or flushed by other threads too: for a directory its entries."""
+    def shared_file(self, fd: int) -> None:
+        """Contents of a file that other threads write and flush too."""
+        if self._enabled:
+            self._flush(fd, self._kernel.identity(fd))
+
+    def removed(self, fd: int) -> None:
+        """A name was taken from the directory open at ``fd``."""
         if self._enabled:
             identity = self._kernel.identity(fd)
-            if self._thread.pending is None:
+            if not self._put_off(fd, identity, None):
                 self._flush(fd, identity)
-            else:
-                self._defer(identity, fd, None)
 
     def added(self, fd: int, directory: str) -> None:
         """A name was added to the directory open at ``fd``: flush it and what of the way to it is not known to be."""
+        if self._enabled:
+            identity = self._kernel.identity(fd)
+            if not self._put_off(fd, identity, directory):
+                self._flush_way(fd, identity, directory)
+
+    def made(self, fd: int, directory: str, name: str) -> None:
+        """The directory ``name`` was made in the one open at ``fd``."""
         if not self._enabled:
             return
-        identity = self._kernel.identity(fd)
-        if self._thread.pending is not None:
-            return self._defer(identity, fd, directory)
-        self._flush_way(fd, directory, identity)
+        if self._deferred.pending is not None:
+            return self.added(fd, directory)
+        try:
+            identity = self._kernel.identity(fd, name)
+        except FileNotFoundError:  # removed or renamed by another already
+            return self.added(fd, directory)
+        self.added(fd, directory)
+        self._known[directory.rstrip("/") + "/" + name] = identity
 
-    def _flush_way(self, fd: int, directory: str, identity: Identity) -> None:
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Put off ``removed``, ``added`` and ``made`` of this thread to the end of the outermost block."""
+        if self._deferred.pending is not None:
+            yield
+            return
+        pending = self._deferred.pending = OrderedDict()
+        try:
+            yield
+            while pending:
+                self._settle(pending)
+        finally:
+            self._deferred.pending = None
+            for fd, _ in pending.values():
+                os.close(fd)
+
+    def _put_off(self, fd: int, identity: Identity, directory: str | None) -> bool:
+        pending = self._deferred.pending
+        if pending is None:
+            return False
+        known = pending.get(identity)
+        if known is None:
+            if len(pending) >= _PUT_OFF:
+                self._settle(pending)
+            pending[identity] = (os.dup(fd), directory)
+        elif directory is not None:
+            pending[identity] = (known[0], directory)
+        return True
+
+    def _settle(self, pending: OrderedDict[Identity, tuple[int, str | None]]) -> None:
+        identity, (fd, directory) = pending.popitem(last=False)
+        try:
+            if directory is None:
+                self._flush(fd, identity)
+            else:
+                self._flush_way(fd, identity, directory)
+        finally:
+            os.close(fd)
+
+    def _flush_way(self, fd: int, identity: Identity, directory: str) -> None:
         self._flush(fd, identity)
         flushed = {}
         while directory != "/" and (identity.born_ns is None or self._known.get(directory) != identity):
-            above, _ = split(directory)
+            parent_path = above(directory)
             try:
-                parent = self._root.open(above, DIRECTORY)
+                parent = self._root.open(parent_path, DIRECTORY)
             except (FileNotFoundError, NotADirectoryError):
                 return  # the whole tree went meanwhile, and the name with it
             try:
@@ -145,64 +200,11 @@ class Flusher:
             finally:
                 os.close(parent)
             flushed[directory] = identity
-            directory, identity = above, identity_above
+            directory, identity = parent_path, identity_above
         if flushed:
             if len(self._known) > _REMEMBERED:
                 self._known.clear()
             self._known.update(flushed)
-
-    def made(self, fd: int, directory: str, name: str) -> None:
-        """The directory ``name`` was made in the one open at ``fd``."""
-        if not self._enabled:
-            return
-        try:
-            identity = self._kernel.identity(fd, name)
-        except FileNotFoundError:  # removed or renamed by another already
-            return self.added(fd, directory)
-        self.added(fd, directory)
-        if self._thread.pending is None:
-            self._known[directory.rstrip("/") + "/" + name] = identity
-
-    @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Collect what this thread has to flush of directories, and flush each once when the block ends well."""
-        thread = self._thread
-        if not self._enabled or thread.pending is not None:
-            yield
-            return
-        thread.pending = {}
-        try:
-            yield
-            self._settle()
-        finally:
-            for fd, _ in thread.pending.values():
-                os.close(fd)
-            thread.pending = None
-
-    def _defer(self, identity: Identity, fd: int, directory: str | None) -> None:
-        pending = self._thread.pending
-        assert pending is not None
-        if identity in pending:
-            if directory is not None:
-                pending[identity] = (pending[identity][0], directory)
-            return
-        if len(pending) == _DEFERRED:
-            self._settle()
-        pending[identity] = (os.dup(fd), directory)
-
-    def _settle(self) -> None:
-        """Flush what was collected, deepest first: the way up from one directory covers those above it."""
-        pending = self._thread.pending
-        assert pending is not None
-        for identity in sorted(pending, key=lambda i: -(pending[i][1] or "").count("/")):
-            fd, directory = pending[identity]
-            if directory is None:
-                self._flush(fd, identity)
-            else:
-                self._flush_way(fd, directory, identity)
-        for fd, _ in pending.values():
-            os.close(fd)
-        pending.clear()
 
     def _flush(self, fd: int, identity: Identity) -> None:
         self._shared.run(identity, partial(self._kernel.fsync, fd))

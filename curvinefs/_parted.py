@@ -1,6 +1,6 @@
 """Files that are written in places, by any process, in any order: multipart uploads without a copy at the end.
 
-``PATH`` is a sparse file with the part ``index`` at ``index * part_size``.  ``PATH.parted`` is its record::
+``PATH`` is a sparse file with the part of each ``place`` at ``place * part_size``.  ``PATH.parted`` is its record::
 
     offset 0   8 bytes   magic
     offset 8   8 bytes   part_size, little endian
@@ -13,6 +13,7 @@ Rules
 - A place is given out once: who finds 0 under the lock writes 1.  Two versions of a part never share a place.
 - A writer marks its place *before* it looks whether the file is closed; join_parts closes *before* it looks who is
   writing.  So one of the two sees the other, and nobody writes into a joined file.
+- A complete part is never cut off.
 - 2 is written after the part's bytes are flushed.
 - The record stays beside the file; whoever removes the directory removes both.
 
@@ -28,7 +29,6 @@ from contextlib import ExitStack
 
 from curvinefs._content import LocalFile, Volume, copy_all, seal, write_all
 from curvinefs._linux import HANDLE, READ, fs_error
-from curvinefs._paths import split
 from curvinefs.api import Corrupt, File, FileKind, FileStatus, NotFound, PartRef
 
 _MAGIC = b"parted1\n"
@@ -42,13 +42,13 @@ _READ_WRITE = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class LocalPartWriter:
-    __slots__ = ("_volume", "_path", "_index", "_size", "_base", "_written", "_data", "_record")
+    __slots__ = ("_volume", "_path", "_place", "_size", "_base", "_written", "_data", "_record")
 
     def __init__(self, volume: Volume, path: str, part: tuple[int, int, int], data: int, record: int) -> None:
-        """Takes over both descriptors; ``part`` is index, size and offset."""
+        """Takes over both descriptors; ``part`` is place, size and offset."""
         self._volume = volume
         self._path = path
-        self._index, self._size, self._base = part
+        self._place, self._size, self._base = part
         self._written = 0
         self._data = data
         self._record = record
@@ -69,20 +69,20 @@ class LocalPartWriter:
 
     def _advance(self, length: int) -> int:
         if self._written + length > self._size:
-            raise ValueError(f"part {self._index} has {self._size} bytes, not {self._written + length}")
+            raise ValueError(f"part {self._place} has {self._size} bytes, not {self._written + length}")
         offset = self._base + self._written
         self._written += length
         return offset
 
     def complete(self) -> str:
         if self._written != self._size:
-            raise ValueError(f"part {self._index} has {self._size} bytes, not {self._written}")
+            raise ValueError(f"part {self._place} has {self._size} bytes, not {self._written}")
         volume = self._volume
         try:
-            volume.flusher.shared(self._data)  # parts of one file that end together share it
-            volume.kernel.pwrite(self._record, bytes((_COMPLETE,)), _PLACES + self._index)
-            volume.flusher.shared(self._record)
-            return _token(self._data, self._index)
+            volume.flusher.shared_file(self._data)  # parts of one file that end together share it
+            volume.kernel.pwrite(self._record, bytes((_COMPLETE,)), _PLACES + self._place)
+            volume.flusher.shared_file(self._record)
+            return _token(self._data, self._place)
         except OSError as error:
             raise fs_error(error, self._path) from error
 
@@ -105,50 +105,51 @@ class PartedFiles:
         kernel, flusher = self._volume.kernel, self._volume.flusher
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         try:
-            with self._volume.root.parent(path) as (directory, name):
-                os.close(kernel.open(directory, name, flags))
-                record = kernel.open(directory, name + ".parted", flags)
+            with self._volume.root.place(path) as (fd, directory, name):
+                os.close(kernel.open(fd, name, flags))
+                record = kernel.open(fd, name + ".parted", flags)
                 try:
                     write_all(kernel, record, _HEADER.pack(_MAGIC, part_size, 0), 0)
                     flusher.file(record)
                 finally:
                     os.close(record)
-                flusher.added(directory, split(path)[0])
+                flusher.added(fd, directory)
         except OSError as error:
             raise fs_error(error, path) from error
 
-    def open_part(self, path: str, index: int, size: int) -> LocalPartWriter | None:
+    def open_part(self, path: str, place: int, size: int) -> LocalPartWriter | None:
         kernel, root = self._volume.kernel, self._volume.root
         with ExitStack() as opened:
             try:
                 record = root.open(path + ".parted", _READ_WRITE)
                 opened.callback(os.close, record)
                 part_size, _ = _header(record, path)
-                base = index * part_size
-                if not (0 <= size <= part_size and 0 <= index < _MOST_PLACES and base + size <= _MOST_BYTES):
+                base = place * part_size
+                if not (0 <= size <= part_size and 0 <= place < _MOST_PLACES and base + size <= _MOST_BYTES):
                     return None
-                place = _PLACES + index
-                if not kernel.lock_byte(record, place) or os.pread(record, 1, place) not in (b"", b"\0"):
+                if not kernel.lock_byte(record, _PLACES + place):
+                    return None
+                if os.pread(record, 1, _PLACES + place) not in (b"", b"\0"):
                     return None
                 data = root.open(path, _READ_WRITE)
                 opened.callback(os.close, data)
-                kernel.pwrite(record, bytes((_GIVEN,)), place)
+                kernel.pwrite(record, bytes((_GIVEN,)), _PLACES + place)
                 if _header(record, path)[1]:  # see the module's rules: look only now
                     return None
             except OSError as error:
                 raise fs_error(error, path) from error
             opened.pop_all()
-        return LocalPartWriter(self._volume, path, (index, size, base), data, record)
+        return LocalPartWriter(self._volume, path, (place, size, base), data, record)
 
     def open_part_file(self, path: str, part: PartRef) -> LocalFile:
         kernel = self._volume.kernel
-        index, size, token = part
+        place, size, token = part
         try:
             data = self._volume.root.open(path, READ)
             try:
                 status = os.fstat(data)
-                if _token(data, index) != token:
-                    raise NotFound(f"{path}: part {index} was written to another file")
+                if _token(data, place) != token:
+                    raise NotFound(f"{path}: part {place} was written to another file")
                 part_size = self._part_size(path)
                 if part_size is None:
                     raise NotFound(f"{path}: not a parted file")
@@ -158,7 +159,7 @@ class PartedFiles:
         except OSError as error:
             raise fs_error(error, path) from error
         shown = FileStatus(FileKind.FILE, status.st_ino, size, status.st_mtime_ns)
-        return LocalFile(kernel, data, shown, path, index * part_size)
+        return LocalFile(kernel, data, shown, path, place * part_size)
 
     def join(
         self, path: str, parts: Sequence[PartRef], x_attr: Mapping[str, bytes], mtime_ns: int
@@ -178,7 +179,8 @@ class PartedFiles:
                     or os.pread(record, len(parts), _PLACES) != bytes((_COMPLETE,)) * len(parts)
                     or kernel.is_locked_from(record, _PLACES + len(parts))  # someone may write past the end
                     or os.fstat(data).st_size < length
-                    # truncating would lose a part that a later join, after this one was refused, may name
+                    # Truncating would lose a part that a later join may name: a file made by this one may not
+                    # find its way to a name (a condition fails), and the upload goes on.
                     or _COMPLETE in os.pread(record, _MOST_PLACES, _PLACES + len(parts))
                 ):
                     return None
@@ -217,17 +219,17 @@ def _header(record: int, path: str) -> tuple[int, bool]:
     return part_size, bool(closed)
 
 
-def _token(data: int, index: int) -> str:
+def _token(data: int, place: int) -> str:
     """Binds a part to the file and place where it was written."""
-    return f"{os.fstat(data).st_ino:x}.{index}"
+    return f"{os.fstat(data).st_ino:x}.{place}"
 
 
 def _fill_places(parts: Sequence[PartRef], part_size: int, data: int) -> bool:
     """Whether the parts are places 0..n-1 of this file without gaps."""
     inode = f"{os.fstat(data).st_ino:x}"
     last = len(parts) - 1
-    for number, (index, size, token) in enumerate(parts):
-        if index != number or token != f"{inode}.{number}":
+    for number, (place, size, token) in enumerate(parts):
+        if place != number or token != f"{inode}.{number}":
             return False
         if size != part_size and (number != last or not 0 <= size <= part_size):
             return False

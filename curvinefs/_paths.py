@@ -17,6 +17,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from curvinefs._linux import DIRECTORY, HANDLE, Kernel
 from curvinefs.api import InvalidPath
@@ -43,12 +44,25 @@ def relative(path: str) -> bytes:
     return name[1:]
 
 
+def above(path: str) -> str:
+    """The directory that holds ``path``."""
+    return path.rpartition("/")[0] or "/"
+
+
 def split(path: str) -> tuple[str, str]:
-    """Parent directory and name.  InvalidPath for the root."""
-    parent, _, name = path.rpartition("/")
-    if not name:
-        raise InvalidPath(f"{path!r}: the root has no name")
-    return parent or "/", name
+    """Parent directory and name of what is to be made or removed.  InvalidPath; also for the root."""
+    if relative(path) == b".":
+        raise InvalidPath("the root has no name")
+    return above(path), path.rpartition("/")[2]
+
+
+class Place(NamedTuple):
+    """A name in an open directory."""
+
+    fd: int
+    directory: str
+    """The path of ``fd``."""
+    name: str
 
 
 class Root:
@@ -92,13 +106,12 @@ class Root:
                 os.close(directory)
 
     @contextmanager
-    def parent(self, path: str) -> Iterator[tuple[int, str]]:
-        """The directory of ``path``, open for the length of the ``with``, and the last name."""
+    def place(self, path: str) -> Iterator[Place]:
+        """Where ``path`` is or will be; its directory is open for the length of the ``with``."""
         directory, name = split(path)
-        relative(path)
         fd = self.open(directory, DIRECTORY)
         try:
-            yield fd, name
+            yield Place(fd, directory, name)
         finally:
             os.close(fd)
 

@@ -256,8 +256,8 @@ class FileSystem(Protocol):
     def join_parts(
         self, path: str, parts: Sequence[PartRef], x_attr: Mapping[str, bytes], mtime_ns: int
     ) -> FileStatus | None:
-        """Close the file for new parts and, if ``parts`` are its places 0..n-1 and nobody is still writing to any
-        place, make it a complete file with exactly these parts, ready for rename.
+        """Close the file for new parts and, if ``parts`` are its places 0..n-1, no other place holds a complete part
+        and nobody is still writing to any, make it a complete file with exactly these parts, ready for rename.
 
         None: the parts must be copied into a new file instead (read them by open_part_file).
         """

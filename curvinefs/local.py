@@ -1,8 +1,8 @@
 """A directory of a Linux file system as a FileSystem: the embedded store.
 
 This module is the interface and the small operations; the ideas lie beside it: ``_paths`` (never out of the root),
-``_content`` (files that appear whole), ``_attributes``, ``_flush`` (durability, group commit), ``_listing``
-(order, page after page), ``_locks``, ``_parted`` (multipart without copying), ``_format`` (what a root must be), ``_linux``.
+``_content`` (files that appear whole), ``_attributes``, ``_flush`` (durability, group commit), ``_listing`` (order,
+page after page), ``_locks``, ``_parted`` (multipart without copying), ``_format`` (what a root must be), ``_linux``.
 
 Rules
 - Any number of threads and processes use one root; nothing in memory is believed without asking the kernel whether it
@@ -20,9 +20,8 @@ import os
 import stat
 import time
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 
 from curvinefs._attributes import Attributes, NativeAttributes, RecordAttributes, bare_status
@@ -33,12 +32,11 @@ from curvinefs._linux import DIRECTORY, HANDLE, NOT_READABLE, READ, Kernel, fs_e
 from curvinefs._listing import Directory, LocalEntry, NameCache
 from curvinefs._locks import LocalLock, Locks
 from curvinefs._parted import LocalPartWriter, PartedFiles
-from curvinefs._paths import Root, relative, split
+from curvinefs._paths import Place, Root
 from curvinefs.api import FileKind, FileStatus, FsError, IsADirectory, NotFound, PartRef, RenameFlag, Unavailable
 
 _YOUNG_S = 10.0
 """An empty unlocked file may be one whose writer is between creating and locking it; not any more at this age."""
-_OPEN_PARENTS = 64
 
 _living: weakref.WeakSet[LocalFileSystem] = weakref.WeakSet()
 
@@ -135,9 +133,7 @@ class LocalFileSystem:
         try:
             fd = self._root.open(path, READ)
         except OSError as error:
-            if error.errno in NOT_READABLE and self._status_of_unreadable(path).kind is FileKind.OTHER:
-                raise NotFound(f"{path}: not a regular file") from error
-            raise fs_error(error, path) from error
+            raise self._refusal(path, error) from error
         try:
             status = self._attributes.status(fd)
             if status.kind is FileKind.FILE:
@@ -154,6 +150,12 @@ class LocalFileSystem:
         if status.kind is FileKind.DIRECTORY:
             raise IsADirectory(path)
         raise NotFound(f"{path}: not a regular file")
+
+    def _refusal(self, path: str, error: OSError) -> FsError:
+        """Why ``path`` could not be opened for reading."""
+        if error.errno in NOT_READABLE and self._status_of_unreadable(path).kind is FileKind.OTHER:
+            return NotFound(f"{path}: not a regular file")
+        return fs_error(error, path)
 
     def list(self, path: str, start: str = "") -> Iterator[LocalEntry]:
         try:
@@ -172,14 +174,13 @@ class LocalFileSystem:
             raise fs_error(error, path) from error
 
     def mkdir(self, path: str, x_attr: Mapping[str, bytes] | None = None) -> None:
-        kernel = self._kernel
         try:
-            with self._root.parent(path) as (directory, name):
+            with self._root.place(path) as (fd, directory, name):
                 if x_attr:
-                    self._make_dressed(directory, name, x_attr)
+                    self._make_dressed(fd, name, x_attr)
                 else:
-                    kernel.mkdir(directory, name)
-                self._flusher.made(directory, split(path)[0], name)
+                    self._kernel.mkdir(fd, name)
+                self._flusher.made(fd, directory, name)
         except OSError as error:
             raise fs_error(error, path) from error
 
@@ -200,37 +201,36 @@ class LocalFileSystem:
             raise
 
     def rename(self, source: str, destination: str, flags: RenameFlag = RenameFlag.REPLACE) -> None:
-        kernel = self._kernel
         try:
-            with self._root.parent(source) as (old, name), self._root.parent(destination) as (new, new_name):
-                victim = None if flags else self._attributes.victim(new, new_name)
-                kernel.rename(old, name, new, new_name, flags)
+            with self._root.place(source) as old, self._root.place(destination) as new:
+                victim = None if flags else self._attributes.victim(new.fd, new.name)
+                self._kernel.rename(old.fd, old.name, new.fd, new.name, flags)
                 if source == destination:
                     return
                 if not flags:
-                    self._drop_same_file(old, name, new, new_name)
+                    self._drop_same_file(old, new)
                     self._attributes.forget(victim)
-                self._flusher.added(new, split(destination)[0])
-                if split(source)[0] != split(destination)[0]:
-                    self._flusher.shared(old)
+                self._flusher.added(new.fd, new.directory)
+                if old.directory != new.directory:
+                    self._flusher.removed(old.fd)
         except OSError as error:
             raise fs_error(error, f"{source} -> {destination}") from error
 
-    def _drop_same_file(self, old: int, name: str, new: int, new_name: str) -> None:
+    def _drop_same_file(self, old: Place, new: Place) -> None:
         """rename(2) leaves both names when they are links of one file; a rename must take the source away."""
         try:
-            left = os.stat(name, dir_fd=old, follow_symlinks=False)
-            there = os.stat(new_name, dir_fd=new, follow_symlinks=False)
+            left = os.stat(old.name, dir_fd=old.fd, follow_symlinks=False)
+            there = os.stat(new.name, dir_fd=new.fd, follow_symlinks=False)
             if os.path.samestat(left, there) and not stat.S_ISDIR(left.st_mode):
-                self._kernel.unlink(old, name)
+                self._kernel.unlink(old.fd, old.name)
         except FileNotFoundError:
             pass
 
     def link(self, source: str, destination: str) -> None:
         try:
-            with self._root.parent(source) as (old, name), self._root.parent(destination) as (new, new_name):
-                self._kernel.link(old, name, new, new_name)
-                self._flusher.added(new, split(destination)[0])
+            with self._root.place(source) as old, self._root.place(destination) as new:
+                self._kernel.link(old.fd, old.name, new.fd, new.name)
+                self._flusher.added(new.fd, new.directory)
         except PermissionError as error:
             if self.status(source).kind is FileKind.DIRECTORY:
                 raise IsADirectory(source) from error
@@ -242,23 +242,31 @@ class LocalFileSystem:
         try:
             fd = self._root.open(path, READ)
             try:
-                if not stat.S_IFMT(os.fstat(fd).st_mode) in (stat.S_IFREG, stat.S_IFDIR):
+                if stat.S_IFMT(os.fstat(fd).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
                     raise NotFound(f"{path}: not a regular file")
                 self._attributes.set(fd, x_attr)
                 self._flusher.file(fd)
             finally:
                 os.close(fd)
         except OSError as error:
-            raise fs_error(error, path) from error
+            raise self._refusal(path, error) from error
 
     def delete(self, path: str) -> None:
-        (outcome,) = self.delete_many((path,))
-        if outcome is not None:
-            raise outcome
+        try:
+            with self._root.place(path) as (fd, _, name):
+                self._remove(fd, name)
+                self._flusher.removed(fd)
+        except OSError as error:
+            raise fs_error(error, path) from error
 
-    def delete_many(self, paths: Iterable[str]) -> Sequence[FsError | None]:
-        """In order: a directory may follow its last entry."""
-        return _Deletion(self._root, self._flusher, self._remove).run(paths)
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """May be nested: the outermost block flushes."""
+        try:
+            with self._flusher.deferred():
+                yield
+        except OSError as error:
+            raise fs_error(error, "flush") from error
 
     def _remove(self, directory: int, name: str) -> None:
         victim = self._attributes.victim(directory, name)
@@ -267,9 +275,6 @@ class LocalFileSystem:
         except IsADirectoryError:
             self._kernel.rmdir(directory, name)
         self._attributes.forget(victim)
-
-    def deferred(self) -> AbstractContextManager[None]:
-        return self._flusher.deferred()
 
     def is_abandoned(self, path: str, older_than_s: float) -> bool:
         try:
@@ -297,8 +302,8 @@ class LocalFileSystem:
     def create_parted(self, path: str, part_size: int) -> None:
         self._parted.create(path, part_size)
 
-    def open_part(self, path: str, index: int, size: int) -> LocalPartWriter | None:
-        return self._parted.open_part(path, index, size)
+    def open_part(self, path: str, place: int, size: int) -> LocalPartWriter | None:
+        return self._parted.open_part(path, place, size)
 
     def open_part_file(self, path: str, part: PartRef) -> LocalFile:
         return self._parted.open_part_file(path, part)
@@ -351,57 +356,6 @@ class LocalFileSystem:
         self._locks.reset()
         self._flusher.reset()
         self._names.reset()
-
-
-class _Deletion:
-    """Removals that share the opening and the flush of their directories."""
-
-    def __init__(self, root: Root, flusher: Flusher, remove: Callable[[int, str], None]) -> None:
-        self._root = root
-        self._flusher = flusher
-        self._remove = remove
-        self._outcomes: list[FsError | None] = []
-        self._parents: OrderedDict[str, tuple[int, list[int]]] = OrderedDict()
-        """Descriptor, and which paths were removed from it since it was opened."""
-
-    def run(self, paths: Iterable[str]) -> Sequence[FsError | None]:
-        try:
-            for path in paths:
-                self._outcomes.append(None)
-                try:
-                    self._remove_one(path)
-                except FsError as error:
-                    self._outcomes[-1] = error
-                except OSError as error:
-                    self._outcomes[-1] = fs_error(error, path)
-        finally:
-            while self._parents:
-                self._settle()
-        return self._outcomes
-
-    def _remove_one(self, path: str) -> None:
-        parent, name = split(path)
-        relative(path)
-        opened = self._parents.get(parent)
-        if opened is None:
-            if len(self._parents) == _OPEN_PARENTS:
-                self._settle()
-            opened = self._parents[parent] = (self._root.open(parent, DIRECTORY), [])
-        fd, removed = opened
-        self._remove(fd, name)
-        removed.append(len(self._outcomes) - 1)
-
-    def _settle(self) -> None:
-        """Flush and close the directory that was opened first."""
-        parent, (fd, removed) = self._parents.popitem(last=False)
-        try:
-            if removed:
-                self._flusher.shared(fd)
-        except OSError as error:
-            for place in removed:
-                self._outcomes[place] = fs_error(error, parent)
-        finally:
-            os.close(fd)
 
 
 def _after_fork() -> None:
