@@ -16,10 +16,10 @@ import time
 from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
+from pathlib import Path
 from typing import NamedTuple
 
-from s3server import config, credentials_file, log, service, startup
+from s3server import __version__, config, credentials_file, log, service, startup
 from s3server.config import ConfigError, ServerConfig, SettingsParser
 from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
 
@@ -55,16 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve_arguments(parser: SettingsParser) -> None:
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {_version()}")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    ready = "gets HOST:PORT once connections are accepted; removed at the end"
+    parser.add_argument("--ready-file", metavar="PATH", type=Path, help=ready)
     # The service script tells its own process from others by this word on the command line.
     parser.add_argument("--service", metavar="HOME", help=SUPPRESS)
-
-
-def _version() -> str:
-    try:
-        return metadata.version(PROGRAM)
-    except metadata.PackageNotFoundError:  # run out of a checkout, never installed
-        return "(not installed)"
 
 
 def serve(settings: ServerConfig, options: Namespace) -> int:
@@ -80,7 +75,7 @@ def serve(settings: ServerConfig, options: Namespace) -> int:
     if keys.first:
         url = startup.client_url(settings.listen, settings.tls_cert is not None)
         print(startup.first_key_notice(keys.first, settings.region, url), flush=True)
-    return supervisor.run(settings)
+    return supervisor.run(settings, options.ready_file)
 
 
 # ---------------------------------------------------------------------------------------------------- credential
@@ -355,4 +350,6 @@ def _takes_value(flag: str) -> bool:
     """``--enable-distributed-auth`` may stand alone, so before a command it wants its value after ``=``."""
     made: Mapping[str, config.Setting] = config.SETTINGS
     known = made.get(flag.removeprefix("--").replace("-", "_"))
-    return flag in ("-c", "--conf", "--service") or (known is not None and known.kind is not config.BOOL)
+    return flag in ("-c", "--conf", "--service", "--ready-file") or (
+        known is not None and known.kind is not config.BOOL
+    )

@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "help" | "--help" | "-h":
                 print(USAGE, end="")
                 return 0
-            case "credential" | "check" | "scrub":
+            case "credential" | "check" | "scrub" | "--version":
                 from s3server import cli
 
                 return cli.main([command, *rest])

@@ -20,33 +20,35 @@ if [[ ! -f $root/setup.cfg ]]; then
 fi
 
 build=$root/build
-usable='import sys; sys.exit(sys.version_info < (3, 11))'
+python=$build/bin/python
+
+usable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
-        if command -v "$candidate" >/dev/null && "$candidate" -c "$usable" 2>/dev/null; then
-            python=$candidate
-            return
-        fi
+    for python in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
+        if usable "$python"; then return; fi
     done
     die "needs Python 3.11 or later: install it, or set PYTHON to where it is"
 }
 
 # What the environment was made from: when it changes, so must the environment.
-stamp() { echo "$root"; cat "$root/setup.cfg" "$root/pyproject.toml"; }
+stamp() { echo "$root" && cat "$root/setup.cfg" "$root/pyproject.toml" "$root/s3server/__init__.py"; }
 
-make_environment() {
-    if [[ -x $build/bin/python ]] && "$build/bin/python" -c "$usable" 2>/dev/null && cmp -s <(stamp) "$build/installed"; then
-        return
-    fi
+make_venv() {
     find_python
     "$python" -c 'import venv, ensurepip' 2>/dev/null ||
         die "$python has no venv module: install it (Debian, Ubuntu: apt-get install python3-venv)"
+    "$python" -m venv "$build" >>"$build/install.log" 2>&1 || die "no environment: see $build/install.log"
+    python=$build/bin/python
+}
+
+make_environment() {
+    if usable "$python" && cmp -s <(stamp) "$build/installed"; then return; fi
     echo "Making the environment in $build (once) ..." >&2
     mkdir -p "$build"
-    rm -f "$build/installed"
-    if ! { "$python" -m venv "$build" && "$build/bin/python" -m pip install -e "$root"; } >"$build/install.log" 2>&1; then
+    rm -f "$build/installed" "$build/install.log"
+    "$python" -c 'import pip' 2>/dev/null && usable "$python" || make_venv
+    if ! "$python" -m pip install -e "$root" >>"$build/install.log" 2>&1; then
         tail -n 15 "$build/install.log" >&2
         die "the installation failed: see above and $build/install.log"
     fi
@@ -54,12 +56,11 @@ make_environment() {
     stamp >"$build/installed"
 }
 
-python=$build/bin/python
 case ${1:-start} in
-    help | --help | -h) "$python" -c "$usable" 2>/dev/null || find_python ;;
+    -h | --help) usable "$python" || find_python ;;
     start | restart | credential | check | scrub | -*) make_environment ;;
-    # stop, status and mistakes need the standard library only: they work offline, also after build/ was deleted.
-    *) "$python" -c "$usable" 2>/dev/null || find_python ;;
+    # stop, status, help and mistakes need the standard library only: they work offline, also after build/ was deleted.
+    *) usable "$python" || find_python ;;
 esac
 # -P: a module in the working directory must not take the place of one of ours.
 PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH} exec "$python" -P -m s3server.service "$@"

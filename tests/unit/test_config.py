@@ -43,7 +43,7 @@ def test_defaults(home: Path) -> None:
     assert (loaded.enable_distributed_auth, loaded.cache_refresh_interval_secs) == (False, 30)
     assert loaded.credentials_path == loaded.credentials_file == Path("~/.curvine/credentials.jsonl").expanduser()
     assert loaded.workers >= 1 and loaded.durability == "full"
-    assert loaded.multipart_temp is loaded.web_listen is loaded.tls_cert is loaded.domain is None
+    assert (loaded.multipart_temp, loaded.web_listen, loaded.tls_cert, loaded.domain) == (None, None, None, None)
 
 
 def test_the_dataclass_has_the_same_defaults(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
