@@ -12,7 +12,7 @@ import pytest
 
 from s3proto import auth, sigv2, sigv4
 from s3proto.auth import Identity
-from s3proto.commands import CheckAccess, Command, LookupSigningKey, SignV2, Steps, T
+from s3proto.commands import CheckAccess, Command, LookupSigningKey, SignV2
 from s3proto.context import Context
 from s3proto.errors import (
     AccessDenied,
@@ -29,6 +29,7 @@ from s3proto.http import Headers, RequestHead
 from s3proto.model import Owner, Principal, SignatureV2, SigningKey
 from s3proto.names import Target, parse_query
 from s3proto.sigv4 import PayloadKind
+from tests.drive import run
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 OWNER = Principal(Owner("0" * 64, "owner"), "AKIA")
@@ -37,17 +38,6 @@ KEY = sigv4.signing_key(SECRET, "20130524", "us-east-1")
 TARGET = Target("b", "k")
 
 Answers = Callable[[Command[Any]], Any]
-
-
-def drive(steps: Steps[T], answers: Answers) -> T:
-    """Run steps to the end, each question answered at once."""
-    try:
-        command = next(steps)
-        while True:
-            command = steps.send(answers(command))
-    except StopIteration as done:
-        result: T = done.value
-        return result
 
 
 def know(command: Command[Any]) -> Any:
@@ -112,7 +102,7 @@ def presign_v2(extra: str = "") -> RequestHead:
 
 
 def authenticate(sent: RequestHead, answers: Answers = know) -> Identity:
-    return drive(auth.authenticate(sent, TARGET, CONTEXT), answers)
+    return run(auth.authenticate(sent, TARGET, CONTEXT), answers)
 
 
 SIGNED = {"v4": sign_v4(), "v4-presigned": presign_v4(), "v2": sign_v2(), "v2-presigned": presign_v2()}
@@ -227,9 +217,9 @@ def test_authorize() -> None:
         asked.append(command)
         return True
 
-    assert drive(auth.authorize(identity, "s3:PutObject", "b", "k"), allow) is OWNER
+    assert run(auth.authorize(identity, "s3:PutObject", "b", "k"), allow) is OWNER
     source = auth.authorize(identity, "s3:GetObject", "c", "d", owner_header="x-amz-source-expected-bucket-owner")
-    drive(source, allow)
+    run(source, allow)
     assert asked == [
         CheckAccess(OWNER, "s3:PutObject", "b", "k", "1"),
         CheckAccess(OWNER, "s3:GetObject", "c", "d", "2"),
@@ -239,6 +229,6 @@ def test_authorize() -> None:
 def test_authorize_refuses() -> None:
     identity = Identity(OWNER, sigv4.PayloadSpec(), head())
     with pytest.raises(AccessDenied):
-        drive(auth.authorize(identity, "s3:ListAllMyBuckets"), lambda command: False)
+        run(auth.authorize(identity, "s3:ListAllMyBuckets"), lambda command: False)
     with pytest.raises(AccessDenied):
-        drive(auth.authorize(Identity(None, sigv4.PayloadSpec(), head()), "s3:GetObject", "b", "k"), ask_nothing)
+        run(auth.authorize(Identity(None, sigv4.PayloadSpec(), head()), "s3:GetObject", "b", "k"), ask_nothing)

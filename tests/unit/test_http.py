@@ -1,4 +1,4 @@
-"""s3proto.http: heads, framing, response heads.  Each file in heads/ is one head; a refused one is named by its status."""
+"""s3proto.http: heads, framing, response heads.  A file in heads/ is one head; a refused one begins with its status."""
 
 from __future__ import annotations
 

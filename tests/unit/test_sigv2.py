@@ -1,4 +1,4 @@
-"""s3proto.sigv2 on AWS's documented examples (sigv2/<example>.req, with the expected signature), and what it refuses."""
+"""s3proto.sigv2 on AWS's documented examples (sigv2/<example>.req, signature included), and what it refuses."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ documentation; the expected signature stands in the request itself.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -123,7 +124,10 @@ def authorization(credential: str = f"AKIA/{SCOPE}", signed: str = ALL, signatur
     return f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={signed}, Signature={signature}"
 
 
-def signed_head(value: str = authorization(), *, target: str = "/b/k", **headers: str) -> RequestHead:
+AUTHORIZATION = authorization()
+
+
+def signed_head(value: str = AUTHORIZATION, *, target: str = "/b/k", **headers: str) -> RequestHead:
     """A head with the headers of a signed request; ``x_amz_date="..."`` replaces or adds, "-" removes."""
     fields = {"host": "h", "x-amz-date": "20130524T000000Z", "x-amz-content-sha256": "UNSIGNED-PAYLOAD"}
     fields |= {"authorization": value} | {name.replace("_", "-"): text for name, text in headers.items()}
@@ -250,8 +254,8 @@ QUERY = {
 HOST = RequestHead("GET", "/", Headers([("host", "h")]))
 
 
-def parse_query_form(now: float = NOW, head: RequestHead = HOST, **changes: str) -> Claim:
-    query = QUERY | {f"X-Amz-{name}": value for name, value in changes.items()}
+def parse_query_form(changes: Mapping[str, str] | None = None, *, now: float = NOW, head: RequestHead = HOST) -> Claim:
+    query = QUERY | {f"X-Amz-{name}": value for name, value in (changes or {}).items()}
     return sigv4.parse_presigned(query, head, SETTINGS, now)
 
 
@@ -260,7 +264,9 @@ def test_claim_of_the_presigned_form() -> None:
         "AKIA", "20130524", "us-east-1", "20130524T000000Z", "host", "00", "UNSIGNED-PAYLOAD", presigned=True
     )
     assert sigv4.parse_presigned(QUERY | {"X-Amz-Content-Sha256": "0" * 64}, HOST, SETTINGS, NOW).payload_hash[0] == "0"
-    assert parse_query_form(Expires="604800") and parse_query_form(now=NOW + 60) and parse_query_form(now=NOW - 900)
+    assert (
+        parse_query_form({"Expires": "604800"}) and parse_query_form(now=NOW + 60) and parse_query_form(now=NOW - 900)
+    )
 
 
 REFUSED: dict[str, tuple[dict[str, str], type[S3Error], str]] = {
@@ -288,7 +294,7 @@ REFUSED: dict[str, tuple[dict[str, str], type[S3Error], str]] = {
 @pytest.mark.parametrize("changes, error, message", REFUSED.values(), ids=REFUSED)
 def test_refused_presigned_form(changes: dict[str, str], error: type[S3Error], message: str) -> None:
     with pytest.raises(error, match=message) as caught:
-        parse_query_form(**changes)
+        parse_query_form(changes)
     assert type(caught.value) is error
 
 
@@ -309,7 +315,7 @@ def test_presigned_amz_headers_must_be_signed() -> None:
     with pytest.raises(AccessDenied) as caught:
         parse_query_form(head=head)
     assert caught.value.fields == {"HeadersNotSigned": "x-amz-acl"}
-    assert parse_query_form(head=head, SignedHeaders="host;x-amz-acl")
+    assert parse_query_form({"SignedHeaders": "host;x-amz-acl"}, head=head)
 
 
 # ----------------------------------------------------------------------------------------- canonical forms
