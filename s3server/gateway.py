@@ -1,8 +1,8 @@
 """The table of commands: which method answers which question of the core.
 
 Rules: one row per command of s3proto.commands (a test compares) and one for our own CheckHealth, one dict lookup
-per command, no branching on operations.  The store answers storage commands in its own words: a method per command, in snake case; it maps the
-file system's errors.  What a request opens is closed when the request ends, by its ExitStack.
+per command, no branching on operations.  The store answers storage commands in its own words: a method per command,
+in snake case; it maps the file system's errors.  What a request opens is closed when it ends, by its ExitStack.
 """
 
 from __future__ import annotations

@@ -148,6 +148,7 @@ class Loop:
         self._waker_in.setblocking(False)
         self._watch_asleep = False
         self._watch_wake = threading.Event()
+        self._watch_thread = threading.Thread(target=self._watch, name="watch", daemon=True)
         self._victims: list[Connection] = []
         self.idle = threading.Event()
         """Set when the loop is ending and its last connection has gone."""
@@ -162,7 +163,7 @@ class Loop:
         self._turn = Turn(self)
         turn = self._turn
         self._pool.start(lambda: self._lead(turn))
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        self._watch_thread.start()
 
     def end(self) -> None:
         """Stop accepting, close idle connections, let requests in flight finish; then ``idle`` is set."""
@@ -170,6 +171,13 @@ class Loop:
         self._ending = True
         self._balance.clear(self._index)
         self._waker_in.send(b"x")
+
+    def close(self) -> None:
+        """Give back what the loop itself holds; after ``idle``, or at the end of the process."""
+        self._watch_thread.join()
+        self._epoll.close()
+        self._waker_in.close()
+        self._waker_out.close()
 
     @property
     def connection_count(self) -> int:
@@ -184,6 +192,8 @@ class Loop:
             now = time.monotonic()
             if now >= self._sweep_at:
                 self._sweep(now)
+                if self.idle.is_set():
+                    return
             if self._accept_at and now >= self._accept_at:
                 self._accept_at = 0.0
                 self._accept_one()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 from curvinefs.api import Extent
@@ -37,7 +37,10 @@ def read_span(span: Span) -> memoryview:
 
 
 def send_span(connection: Connection, head: bytes, span: Span, pace: Pace, chunk_size: int) -> None:
-    """Send ``head`` and then ``span``.  ``chunk_size``: bytes of the buffer, if one is needed.  Raises ConnectionLost."""
+    """Send ``head`` and then ``span``.  Raises ConnectionLost.
+
+    ``chunk_size``: bytes of the buffer, where one is needed.
+    """
     content = cast(Content, span.content)
     extents = None if connection.secure else content.extents(span.first, span.length)
     connection.send_all(head, pace, MSG_MORE)
@@ -45,12 +48,18 @@ def send_span(connection: Connection, head: bytes, span: Span, pace: Pace, chunk
         for extent in extents:
             _sendfile(connection, extent, pace)
         return
+    for piece in read_pieces(span, chunk_size):
+        connection.send_all(piece, pace)
+
+
+def read_pieces(span: Span, chunk_size: int) -> Iterator[memoryview]:
+    """Read a span piece by piece through one buffer: a piece is valid until the next one.  Raises ConnectionLost."""
     view = memoryview(bytearray(min(chunk_size, span.length)))
     first, left = span.first, span.length
     while left:
         piece = view[: min(left, len(view))]
-        _fill(content, first, piece)
-        connection.send_all(piece, pace, MSG_MORE if left > len(piece) else 0)
+        _fill(cast(Content, span.content), first, piece)
+        yield piece
         first += len(piece)
         left -= len(piece)
 
