@@ -81,15 +81,17 @@ def _store(config: ServerConfig, repair: bool) -> Iterator[Fact]:
         return
     try:
         files = LocalFileSystem(str(config.store_path), durability=config.durability)
+        parts = LocalFileSystem(str(config.multipart_temp)) if config.multipart_temp else None
     except FsError as error:
         yield Fact(str(error), wrong=True)
         return
+    store = ObjectStore(files, region=config.region, uploads_fs=parts)
     try:
         yield from (Fact(f"{name}: {value}") for name, value in files.check().items())
-        sweeper = Sweeper(ObjectStore(files, region=config.region), config.upload_max_age_days * DAY)
+        sweeper = Sweeper(store, config.upload_max_age_days * DAY)
         for finding in sweeper.inspect(repair):
             yield Fact(f"{finding.path}: {finding.what}{', removed' * finding.repaired}", not finding.repaired)
     except FsError as error:
         yield Fact(str(error), wrong=True)
     finally:
-        files.close()
+        store.close()

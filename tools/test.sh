@@ -38,9 +38,9 @@ make_environment() {
 }
 
 lint() {
-    local code=(s3proto s3server curvinefs tests) failed=0
+    local code=(s3proto s3server curvinefs tests tools examples) failed=0
     echo "== lint"
-    "$bin/black" --quiet --check --diff --line-length 120 --target-version py311 "${code[@]}" || failed=1
+    "$bin/black" --quiet --check --diff --line-length 120 --target-version py311 --extend-exclude curvinefs/proto "${code[@]}" || failed=1
     "$bin/isort" --quiet --check --diff "${code[@]}" || failed=1
     "$bin/flake8" "${code[@]}" || failed=1
     "$bin/mypy" || failed=1
