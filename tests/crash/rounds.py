@@ -1,0 +1,86 @@
+"""Rounds of load, kill, restart and verification of one gateway."""
+
+from __future__ import annotations
+
+import random
+import threading
+from dataclasses import dataclass, field
+
+from tests.crash.client import Client
+from tests.crash.ledger import Ledger
+from tests.crash.load import COUNTERS, SEED, Load, Upload
+from tests.crash.verify import left_overs, verify
+from tests.gateway import Gateway
+
+CLIENTS = 8
+SHORTEST, LONGEST = 0.3, 2.5
+"""Seconds of load before a kill."""
+
+
+@dataclass
+class Rounds:
+    """Kills one gateway again and again, and knows what must be in its bucket."""
+
+    gateway: Gateway
+    seed: int
+    bucket: str = "crash"
+    ledger: Ledger = field(default_factory=Ledger)
+    uploads: list[Upload] = field(default_factory=list)
+    kills: int = 0
+    left_over: int = 0
+    """Unfinished files found after kills."""
+    servers: int = 0
+    """Most processes that answered in one round."""
+
+    def prepare(self) -> None:
+        """Make the bucket and what the load needs in it."""
+        client = Client(self.gateway)
+        assert client.request("PUT", self.bucket).done
+        for version in (SEED, *(self.ledger.version(key, 200) for key in COUNTERS)):
+            write = self.ledger.begin(version.key, self.ledger.known(version))
+            assert client.put(self.bucket, version.key, version.body, version.headers).done
+            self.ledger.end(version.key, write, done=True)
+        client.close()
+
+    def round(self) -> None:
+        """Load for a while, kill everything, repair (every other time), start again, verify."""
+        chance = random.Random(f"{self.seed} {self.kills}")
+        load = Load(self.gateway, self.bucket, self.ledger, self.uploads)
+        load.start(CLIENTS, chance.randrange(1 << 30))
+        threading.Event().wait(chance.uniform(SHORTEST, LONGEST))
+        load.ending.set()
+        self.gateway.kill()
+        load.join()
+        self.ledger.killed()
+        self.kills += 1
+        self.servers = max(self.servers, len(load.servers))
+        self.left_over += len(left_overs(self.gateway))
+        if chance.random() < 0.5:
+            self.repair()
+        self.gateway.restart()
+        verify(self.gateway, self.bucket, self.ledger, self.uploads)
+
+    def repair(self) -> None:
+        """``check --repair`` removes what killed writers left; a second one finds nothing."""
+        for _ in range(2):
+            checked = self.gateway.check(repair=True)
+            if checked.returncode:
+                self.ledger.violation(f"check --repair: {checked.stdout}{checked.stderr}")
+        if "left-over" in checked.stdout:
+            self.ledger.violation(f"check --repair left something behind: {checked.stdout}")
+
+    def finish(self) -> None:
+        """Delete everything: left-overs must be no obstacle to DeleteBucket, and nothing of it may stay."""
+        client = Client(self.gateway)
+        keys = [row.key for page in client.pages(self.bucket) for row in page.rows]
+        assert client.delete_objects(self.bucket, keys).done
+        if remaining := client.page(self.bucket, {}).rows:
+            self.ledger.violation(f"deleted in one batch, and still there: {remaining}")
+        answer = client.request("DELETE", self.bucket)
+        if answer.status != 204:
+            kept = sorted(str(path) for path in (self.gateway.data / self.bucket).rglob("*"))
+            self.ledger.violation(f"DeleteBucket: {answer.status} {answer.code}; there is still {kept}")
+        client.close()
+        self.repair()
+        if kept := left_overs(self.gateway):
+            self.ledger.violation(f"left-overs after DeleteBucket and repair: {kept}")
