@@ -168,7 +168,7 @@ BAD_NAMES = [
     "new\nline",
     "bucket\n",
     "\u0661\u0661\u0661",
-    *RESERVED_BUCKETS,
+    *sorted(RESERVED_BUCKETS),  # every xdist worker must collect the same order
 ]
 
 
