@@ -2,8 +2,7 @@
 
 Rules: the only module that knows all forms of authentication; each form's syntax and arithmetic is in ``sigv4`` and
 ``sigv2``, secrets are with the driver.  Anonymous is an identity without principal: what it may do is not decided
-here, but ``authorize`` refuses it.  At most one lookup per request, and none before the claim is well-formed and
-within its dates.
+here, but ``authorize`` refuses it.  Nothing is asked before the claim is well-formed and within its dates.
 
 Follows "Authenticating Requests (AWS Signature Version 4)", "Signing and Authenticating REST Requests (AWS signature
 version 2)", "Verifying bucket ownership with bucket owner condition".
@@ -85,12 +84,14 @@ def _verify_v4(head: RequestHead, hoisted: RequestHead, claim: sigv4.Claim) -> S
 def _verify_v2(
     head: RequestHead, hoisted: RequestHead, target: Target, query: list[tuple[str, str]], claim: sigv2.Claim
 ) -> Steps[Identity]:
-    to_sign = sigv2.string_to_sign(head, target, query, claim)
-    signed = yield from SignV2(claim.access_key_id, to_sign)
-    if signed is None:
-        raise InvalidAccessKeyId(AWSAccessKeyId=claim.access_key_id)
-    sigv2.verify(claim, to_sign, signed.signature)
-    return Identity(signed.principal, _payload(head), hoisted)
+    to_sign = b""
+    for to_sign in sigv2.strings_to_sign(head, target, query, claim):
+        signed = yield from SignV2(claim.access_key_id, to_sign)
+        if signed is None:
+            raise InvalidAccessKeyId(AWSAccessKeyId=claim.access_key_id)
+        if sigv2.matches(claim, signed.signature):
+            return Identity(signed.principal, _payload(head), hoisted)
+    raise sigv2.mismatch(claim, to_sign)
 
 
 def _payload(head: RequestHead, payload_hash: str | None = None, seed: ChunkSeed | None = None) -> PayloadSpec:

@@ -1,6 +1,6 @@
 """Signature Version 2: ``Authorization: AWS key:signature`` and presigned URLs.
 
-Rules: pure; the secret stays with the driver, which signs the bytes that ``string_to_sign`` gives.
+Rules: pure; the secret stays with the driver, which signs the bytes that ``strings_to_sign`` gives.
 
 Follows "Signing and Authenticating REST Requests (AWS signature version 2)".  Left out: session tokens.
 """
@@ -79,10 +79,11 @@ def parse_presigned(query: Mapping[str, str], now: float) -> Claim:
     return Claim(access_key_id, signature, expires, presigned=True)
 
 
-def string_to_sign(head: RequestHead, target: Target, query: list[tuple[str, str]], claim: Claim) -> bytes:
-    """Return what the secret signs; ``query`` is decoded, in the order sent.
+def strings_to_sign(head: RequestHead, target: Target, query: list[tuple[str, str]], claim: Claim) -> tuple[bytes, ...]:
+    """Return what the secret may have signed, the last one being AWS's page to the letter.
 
-    A presigned URL carries the headers that it signed as parameters (botocore): they stand for headers not sent.
+    ``query`` is decoded, in the order sent.  A presigned URL carries the headers that it signed as parameters
+    (botocore): they stand for headers not sent.
     """
     headers = head.headers.folded()
     if claim.presigned:
@@ -92,16 +93,19 @@ def string_to_sign(head: RequestHead, target: Target, query: list[tuple[str, str
                 headers.setdefault(name, _latin1(value))
     lines = [head.method, headers.get("content-md5", ""), headers.get("content-type", ""), claim.date]
     lines += [f"{name}:{headers[name]}" for name in sorted(headers) if name.startswith("x-amz-")]
-    lines.append(_canonical_resource(head, target, query))
-    return "\n".join(lines).encode("latin-1")
-
-
-def _canonical_resource(head: RequestHead, target: Target, query: list[tuple[str, str]]) -> str:
     path = f"/{target.bucket}{head.raw_path}" if target.virtual_host else head.raw_path
+    paths = [path]
+    if target.key is None and not path.endswith("/"):
+        paths.insert(0, path + "/")  # botocore sends /bucket and signs /bucket/
+    subresources = _subresources(head, query)
+    return tuple("\n".join([*lines, path + subresources]).encode("latin-1") for path in paths)
+
+
+def _subresources(head: RequestHead, query: list[tuple[str, str]]) -> str:
     signed = sorted((name, value) for name, value in query if name in SIGNED_PARAMETERS)
     valued = {item.partition("=")[0] for item in head.raw_query.split("&") if "=" in item}
     items = [f"{name}={_latin1(value)}" if name in valued else name for name, value in signed]
-    return f"{path}?{'&'.join(items)}" if items else path
+    return f"?{'&'.join(items)}" if items else ""
 
 
 def _latin1(text: str) -> str:
@@ -109,16 +113,20 @@ def _latin1(text: str) -> str:
     return text.encode("utf-8").decode("latin-1")
 
 
-def verify(claim: Claim, to_sign: bytes, signature: bytes) -> None:
-    """Raise SignatureDoesNotMatch unless the claim's signature is ``signature`` (20 bytes)."""
+def matches(claim: Claim, signature: bytes) -> bool:
+    """Tell in constant time whether the claim's signature is ``signature`` (20 bytes)."""
     try:
         provided = b64decode(claim.signature.encode("utf-8"), validate=True)
     except binascii.Error:
-        provided = b""
-    if not hmac.compare_digest(provided, signature):
-        raise SignatureDoesNotMatch(
-            AWSAccessKeyId=claim.access_key_id,
-            StringToSign=to_sign.decode("latin-1"),
-            SignatureProvided=claim.signature,
-            StringToSignBytes=to_sign.hex(" "),
-        )
+        return False
+    return hmac.compare_digest(provided, signature)
+
+
+def mismatch(claim: Claim, to_sign: bytes) -> SignatureDoesNotMatch:
+    """Return the error that tells the client what should have been signed."""
+    return SignatureDoesNotMatch(
+        AWSAccessKeyId=claim.access_key_id,
+        StringToSign=to_sign.decode("latin-1"),
+        SignatureProvided=claim.signature,
+        StringToSignBytes=to_sign.hex(" "),
+    )

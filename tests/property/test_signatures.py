@@ -55,12 +55,15 @@ AMZ_HEADERS = st.dictionaries(
 def requests(draw: st.DrawFn) -> AWSRequest:
     """A request as botocore would build it, before it is signed."""
     query = "&".join(f"{uri_encode(name)}={uri_encode(value)}" for name, value in draw(PARAMETERS).items())
-    url = f"http://h:9900/{draw(bucket_names())}/{uri_encode(draw(keys()), safe='/')}"
+    bucket = draw(bucket_names())
+    path = f"/{bucket}/{uri_encode(draw(keys()), safe='/')}" if draw(st.booleans()) else f"/{bucket}"
+    url = f"http://h:9900{path}"
     request = AWSRequest(
         method=draw(st.sampled_from(["GET", "PUT", "DELETE"])),
         url=f"{url}?{query}" if query else url,
         headers=draw(AMZ_HEADERS) | draw(st.sampled_from([{}, {"content-type": "text/plain"}])),
         data=draw(st.binary(max_size=10)),
+        auth_path=path + "/" * (path.count("/") == 1),  # as botocore's handlers set it for version 2
     )
     request.context["client_config"] = None
     return request

@@ -87,7 +87,7 @@ def presign_v4(extra: str = "", **headers: str) -> RequestHead:
 def sign_v2(**headers: str) -> RequestHead:
     fields = headers | {"date": "Fri, 24 May 2013 00:00:00 GMT"}
     claim = sigv2.Claim("AKIA", "", fields["date"])
-    to_sign = sigv2.string_to_sign(head(**fields), TARGET, [], claim)
+    (to_sign,) = sigv2.strings_to_sign(head(**fields), TARGET, [], claim)
     signature = b64encode(hmac.digest(SECRET.encode(), to_sign, "sha1")).decode()
     return head(**fields, authorization=f"AWS AKIA:{signature}")
 
@@ -96,7 +96,7 @@ def presign_v2(extra: str = "") -> RequestHead:
     target = f"/b/k?AWSAccessKeyId=AKIA&Expires=1369353601{extra}"
     unsigned = head(target)
     claim = sigv2.Claim("AKIA", "", "1369353601", presigned=True)
-    to_sign = sigv2.string_to_sign(unsigned, TARGET, parse_query(unsigned.raw_query), claim)
+    (to_sign,) = sigv2.strings_to_sign(unsigned, TARGET, parse_query(unsigned.raw_query), claim)
     signature = b64encode(hmac.digest(SECRET.encode(), to_sign, "sha1")).decode()
     return head(f"{target}&Signature={quote(signature, safe='')}")
 
@@ -117,6 +117,14 @@ def test_each_form(sent: RequestHead) -> None:
     with pytest.raises(InvalidAccessKeyId) as caught:
         authenticate(sent, lambda command: None)
     assert caught.value.fields == {"AWSAccessKeyId": "AKIA"}
+
+
+@pytest.mark.parametrize("resource", ["/b", "/b/"])
+def test_v2_of_a_bucket_with_and_without_slash(resource: str) -> None:
+    date = "Fri, 24 May 2013 00:00:00 GMT"
+    signature = b64encode(hmac.digest(SECRET.encode(), f"PUT\n\n\n{date}\n{resource}".encode(), "sha1")).decode()
+    sent = head("/b", date=date, authorization=f"AWS AKIA:{signature}")
+    assert run(auth.authenticate(sent, Target("b", None), CONTEXT), know).principal == OWNER
 
 
 def test_anonymous() -> None:
