@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LAST_SECOND = 253402300799  # 9999-12-31T23:59:59Z: files from elsewhere carry any mtime
@@ -44,7 +45,14 @@ def http_date(seconds: float) -> str:
 
 def iso_date(seconds: float) -> str:
     """Return POSIX seconds as S3's XML has them, ``2026-01-02T03:04:05.000Z``."""
-    return _utc(seconds).isoformat(timespec="milliseconds")[:23] + "Z"
+    milliseconds = int(min(max(seconds, 0), _LAST_SECOND) * 1000 + 1e-3)  # what was stored as n/1000 stays n
+    return f"{_minute(milliseconds // 60_000)}{milliseconds // 1000 % 60:02}.{milliseconds % 1000:03}Z"
+
+
+@lru_cache(maxsize=1024)
+def _minute(minutes: int) -> str:
+    """The text up to the seconds: the entries of a listing share few of them."""
+    return datetime.fromtimestamp(minutes * 60, timezone.utc).strftime("%Y-%m-%dT%H:%M:")
 
 
 def parse_http_date(text: str) -> int | None:
