@@ -107,14 +107,14 @@ def _payload(head: RequestHead, payload_hash: str | None = None, seed: ChunkSeed
                 raise AccessDenied("Signed chunks need a request signed with signature version 4")
             return PayloadSpec(kind, seed=seed)
         case PayloadKind.UNSIGNED if _is_aws_chunked(head):
-            # botocore, when it signs with version 2 or not at all, sends trailers and says so nowhere else.
+            # botocore, when it signs with version 2 or not at all, sends trailers and says so only like this.
             return PayloadSpec(PayloadKind.UNSIGNED_TRAILER)
     return PayloadSpec(kind)
 
 
 def _is_aws_chunked(head: RequestHead) -> bool:
-    codings = head.headers.joined("content-encoding")
-    return codings is not None and codings.partition(",")[0].strip(" \t").lower() == "aws-chunked"
+    codings = (head.headers.joined("content-encoding") or "").lower().split(",")
+    return "x-amz-decoded-content-length" in head.headers and "aws-chunked" in [name.strip(" \t") for name in codings]
 
 
 _NOT_HOISTED = frozenset(

@@ -188,6 +188,12 @@ def test_chunks_told_by_content_encoding_alone(sent: RequestHead) -> None:
     assert authenticate(sent).payload.kind is PayloadKind.UNSIGNED_TRAILER
 
 
+def test_content_encoding_alone_is_only_a_header() -> None:
+    """Ceph's test_object_content_encoding_aws_chunked sends the name without the coding."""
+    assert authenticate(head(content_encoding="aws-chunked")).payload.kind is PayloadKind.UNSIGNED
+    assert authenticate(head(x_amz_decoded_content_length="0")).payload.kind is PayloadKind.UNSIGNED
+
+
 def test_declared_trailer() -> None:
     assert authenticate(head(x_amz_content_sha256=PayloadKind.UNSIGNED_TRAILER.value)).payload.aws_chunked
     assert authenticate(sign_v4(PayloadKind.UNSIGNED_TRAILER.value)).payload.aws_chunked
