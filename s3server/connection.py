@@ -188,6 +188,16 @@ class Connection:
         if b"\n\n" in inbox or not 65 <= inbox[0] <= 122:
             raise BadRequest("The request head is malformed.")
 
+    def has_sent(self) -> bool:
+        """Whether something has come that nobody has taken off the socket yet (its end counts too)."""
+        try:
+            socket.socket.recv(self.sock, 1, socket.MSG_PEEK)  # below TLS
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass
+        return True
+
     def take_inbox(self) -> bytes:
         """Take all that has come ahead, for a request body."""
         data, self._inbox, self._searched = self._inbox, b"", 0

@@ -92,11 +92,15 @@ class Gateway:
             return HANDLERS[kind](self, request, command)
         begun = time.monotonic()
         answer = method(command)
-        before = self._seconds[kind]
-        self._seconds[kind] = before + (time.monotonic() - begun - before) / 8
+        self.took(kind, time.monotonic() - begun)
         if kind is commands.OpenObject:
             request.opened.callback(answer.content.close)
         return answer
+
+    def took(self, kind: type[Command[Any]], seconds: float) -> None:
+        """Take note of how long a storage command took."""
+        before = self._seconds[kind]
+        self._seconds[kind] = before + (seconds - before) / 8
 
     def is_quick(self, request: Request, command: Command[Any]) -> bool:
         """Whether a command may be performed in the loop's own thread: it will not wait, as far as can be told."""

@@ -48,7 +48,8 @@ class Listener(ThreadedWSGIServer):
             except (OSError, ssl.SSLError) as error:
                 raise ListenError(f"tls_cert, tls_key: {tls_cert}, {tls_key} cannot be loaded: {error}") from None
         self._asked = address
-        super().__init__(address.host, address.port, _no_application)
+        # Resolved here, an IPv4 address first; Werkzeug gets a number and chooses the family by its look.
+        super().__init__(_resolve(address), address.port, _no_application)
         self.socket.setblocking(False)
 
     @property
@@ -62,29 +63,17 @@ class Listener(ThreadedWSGIServer):
 
     def server_bind(self) -> None:
         """Bind; errors become one line (Werkzeug itself prints two, and exits)."""
-        try:
-            host, port = self._asked
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        except (socket.gaierror, UnicodeError) as error:
-            raise ListenError(
-                f"cannot listen on {self._asked}: {host} is no address of this machine ({error})"
-            ) from None
-        family, _, _, _, sockaddr = min(found, key=lambda row: row[0] != self.address_family)
-        if family != self.address_family:  # a host name that has an IPv6 address only
-            self.socket.close()
-            self.address_family = family
-            self.socket = socket.socket(family, socket.SOCK_STREAM)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
+        if self.address_family == socket.AF_INET6:
             # [::] serves IPv4 too, whatever the machine's default; one address serves itself.
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host in ("::", "") else 1)
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if self.host == "::" else 1)
         try:
-            self.socket.bind(sockaddr)
+            self.socket.bind(self.server_address)
             self.socket.listen(BACKLOG)
         except OSError as error:
             raise ListenError(_why_not(self._asked, error)) from None
         self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = host, self.server_address[1]
+        self.server_name, self.server_port = self.host, self.server_address[1]
 
     def server_activate(self) -> None:
         """Done in server_bind: Linux reports an address in use at listen() too."""
@@ -114,6 +103,18 @@ class Listener(ThreadedWSGIServer):
             LOGGER.error(
                 "TLS: %s cannot be loaded again, the old certificate stays in use: %s", self._tls_files[0], error
             )
+
+
+def _resolve(address: Address) -> str:
+    """The numeric form of an address's host.  Raises ListenError."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (socket.gaierror, UnicodeError) as error:
+        raise ListenError(f"cannot listen on {address}: {address.host} cannot be resolved ({error})") from None
+    family, _, _, _, sockaddr = min(found, key=lambda row: row[0] != socket.AF_INET)
+    if family not in (socket.AF_INET, socket.AF_INET6):
+        raise ListenError(f"cannot listen on {address}: no IPv4 or IPv6 address")
+    return str(sockaddr[0])
 
 
 def _tls_context(files: tuple[str, str]) -> ssl.SSLContext:

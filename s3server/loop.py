@@ -533,15 +533,18 @@ class Loop:
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle for longest; False when none is idle."""
-        while self._victims or self._find_victims():
+        if not self._victims:
+            self._find_victims()
+        while self._victims:
             victim = self._victims.pop()
             if victim.registered and victim.state is State.IDLE and self._connections.get(victim.fd) is victim:
+                if victim.has_sent():
+                    continue  # its next request is here, only not read yet
                 self._close(victim)
                 return True
         return False
 
-    def _find_victims(self) -> bool:
+    def _find_victims(self) -> None:
         """Look once for many: a crowd of newcomers must not cost a walk over all connections each."""
         idle = [c for c in self._connections.values() if c.state is State.IDLE and c.registered]
         self._victims = heapq.nsmallest(64, idle, key=lambda c: c.deadline)[::-1]
-        return bool(self._victims)

@@ -1,0 +1,108 @@
+"""Receiving bodies from a scripted source: small, large, without buffers, and what goes wrong."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from blake3 import blake3
+
+from s3proto.body import PlainDecoder
+from s3proto.errors import EntityTooLarge, IncompleteBody, MaxMessageLengthExceeded, SlowDown
+from s3server.receive import FREE_DOCUMENT, LARGE_BUFFER, ROTATING, BufferPool, Receiver
+from s3server.spool import MemoryBudget, Spool
+from tests.server.toy import ToySink, content_of
+
+
+class Source:
+    """Gives ``ahead`` at once, and the rest of ``data`` as the receiver asks; ends early after ``stop`` bytes."""
+
+    def __init__(self, data: bytes, ahead: int = 0, stop: int | None = None) -> None:
+        self._data, self._at, self._ahead, self._stop = data, 0, ahead, stop
+
+    @property
+    def complete(self) -> bool:
+        return self._at == len(self._data)
+
+    def begin(self) -> Sequence[memoryview]:
+        self._at = self._ahead
+        return [memoryview(self._data)[: self._ahead]]
+
+    def fill(self, buffer: memoryview) -> tuple[int, Sequence[memoryview]]:
+        piece = self._data[self._at : self._at + min(len(buffer), 100_000)]
+        self._at += len(piece)
+        if self._stop is not None and self._at > self._stop:
+            raise IncompleteBody()
+        buffer[: len(piece)] = piece
+        return len(piece), [buffer[: len(piece)]]
+
+
+def receiver(pool: BufferPool, budget: MemoryBudget | None = None) -> Receiver:
+    return Receiver(pool, ThreadPoolExecutor(2), budget or MemoryBudget(1 << 30))
+
+
+@pytest.mark.parametrize("buffers", [0, ROTATING], ids=["small buffer", "rotating"])
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("size", [0, 1, 500_000, 7_000_001])
+def test_bodies(size: int, declared: bool, buffers: int) -> None:
+    data = content_of(size)
+    sink = ToySink()
+    pool = BufferPool(buffers)
+    decoder = PlainDecoder(size if declared else None)
+    spool = Spool(lambda: sink, MemoryBudget(1 << 30), 600_000, decoder.expected_size)
+    received = receiver(pool).body(Source(data, ahead=size // 10), decoder, ("md5", "crc32"), spool, size)
+    assert received.size == size and received.content is spool
+    assert received.digests.keys() == {"md5", "crc32"} and received.digests["md5"] == hashlib.md5(data).digest()
+    assert spool.blake3 == blake3(data).digest()
+    assert (bytes(sink.data) if spool.sink else b"".join(spool.memory or ())) == data
+    taken = pool.take(buffers)
+    assert taken is not None and len(taken) == buffers, "all buffers came back"
+
+
+@pytest.mark.parametrize("stop", [0, 100, 5_000_000])
+def test_buffers_come_back_after_an_error(stop: int) -> None:
+    pool = BufferPool(ROTATING)
+    spool = Spool(ToySink, MemoryBudget(1 << 30), 1, 9_000_000)
+    with pytest.raises(IncompleteBody):
+        source = Source(content_of(9_000_000), stop=stop)
+        receiver(pool).body(source, PlainDecoder(9_000_000), ("md5",), spool, 1 << 40)
+    assert pool.take(ROTATING) is not None
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_limits(declared: bool) -> None:
+    data = content_of(3_000_000)
+    decoder = PlainDecoder(len(data) if declared else None)
+    spool = Spool(ToySink, MemoryBudget(1 << 30), 1, None)
+    with pytest.raises(EntityTooLarge):
+        receiver(BufferPool(3)).body(Source(data), decoder, (), spool, len(data) - 1)
+    decoder = PlainDecoder(len(data) if declared else None)
+    with pytest.raises(MaxMessageLengthExceeded):
+        receiver(BufferPool(3)).document(Source(data), decoder, (), len(data) - 1)
+
+
+def test_documents_share_the_memory_budget() -> None:
+    budget = MemoryBudget(200_000)
+    everything = receiver(BufferPool(0), budget)
+    document = everything.document(Source(content_of(150_000)), PlainDecoder(150_000), ("md5",), 1 << 20)
+    assert document.data == content_of(150_000) and document.digests["md5"] == hashlib.md5(document.data).digest()
+    assert budget.used == 0
+    with pytest.raises(SlowDown):
+        everything.document(Source(content_of(400_000)), PlainDecoder(400_000), (), 1 << 20)
+    assert budget.used == 0
+    assert budget.take(200_000)
+    small = everything.document(Source(content_of(FREE_DOCUMENT)), PlainDecoder(None), (), 1 << 20)
+    assert len(small.data) == FREE_DOCUMENT
+
+
+def test_the_pool_makes_no_more_buffers_than_it_may() -> None:
+    pool = BufferPool(4)
+    first = pool.take(3)
+    assert first is not None and pool.take(2) is None
+    assert {len(buffer) for buffer in first} == {LARGE_BUFFER}
+    pool.give_back(first)
+    again = pool.take(4)
+    assert again is not None and sum(any(one is buffer for buffer in first) for one in again) == 3
+    assert pool.small() is pool.small()
