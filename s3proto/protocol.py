@@ -49,5 +49,7 @@ def _resource(target: Target) -> Resource:
     return BUCKET if target.key is None else OBJECT
 
 
-_VERSIONED = frozenset({"s3:GetObject", "s3:GetObjectAttributes", "s3:DeleteObject", "s3:GetObjectAcl"})
+_VERSIONED = frozenset(
+    {"s3:GetObject", "s3:GetObjectAttributes", "s3:DeleteObject", "s3:GetObjectAcl", "s3:PutObjectAcl"}
+)
 """Actions that IAM knows once more for a named version (``s3:GetObjectVersion``)."""

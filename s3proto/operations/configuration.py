@@ -1,7 +1,8 @@
 """Sub-resources that configure what this gateway does not have: what clients that probe them are told.
 
-Rules: every answer is AWS's for a bucket or object where nothing was configured.  Only reading is answered; changing
-is NotImplemented (the package's ``resolve``), so that nobody believes in a setting that does not hold.
+Rules: every answer is AWS's for a bucket or object where nothing was configured.  Only reading is answered, and a
+change to what holds anyway (the ACL ``private``); any other is NotImplemented (the package's ``resolve``), so that
+nobody believes in a setting that does not hold.
 
 The grants told are the ones that hold: the bucket's owner has full control, nobody else any.  For the same reason
 GetBucketOwnershipControls says BucketOwnerEnforced, AWS's default since April 2023.
@@ -55,6 +56,16 @@ def get_acl(request: S3Request) -> Steps[Response]:
     )
 
 
+def put_acl(request: S3Request) -> Steps[Response]:
+    """PutBucketAcl and PutObjectAcl with a canned ACL that says what holds anyway; the others were refused before."""
+    version_id = None
+    if request.key:
+        version_id = (yield from commands.HeadObject(request.bucket, request.key, request.version_id)).version_id
+    else:
+        yield from commands.HeadBucket(request.bucket)
+    return Response(200, version_header(version_id))
+
+
 def get_object_tagging(request: S3Request) -> Steps[Response]:
     info = yield from commands.HeadObject(request.bucket, request.key, request.version_id)
     return xml_response("Tagging", [("TagSet", ())], version_header(info.version_id))
@@ -87,6 +98,8 @@ _ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
 OPERATIONS = (
     *(Operation(name, "GET", BUCKET, action, run, query=(sub_resource,)) for name, sub_resource, action, run in _ANSWERS),
     Operation("GetObjectAcl",     "GET", OBJECT, "s3:GetObjectAcl",     get_acl,            query=("acl",),     accepts=("versionId",)),
+    Operation("PutBucketAcl",     "PUT", BUCKET, "s3:PutBucketAcl",     put_acl,            query=("acl",), header="x-amz-acl"),
+    Operation("PutObjectAcl",     "PUT", OBJECT, "s3:PutObjectAcl",     put_acl,            query=("acl",), header="x-amz-acl", accepts=("versionId",)),
     Operation("GetObjectTagging", "GET", OBJECT, "s3:GetObjectTagging", get_object_tagging, query=("tagging",), accepts=("versionId",)),
 )
 # fmt: on

@@ -1,7 +1,7 @@
 import pytest
 
 from s3proto.commands import HeadBucket, HeadObject
-from s3proto.errors import S3Error
+from s3proto.errors import RequestNotImplemented, S3Error
 from tests.s3_requests import BUCKET_INFO, OWNER, call, info, texts, tree
 
 
@@ -50,3 +50,15 @@ def test_objects_have_no_tags() -> None:
     script = [(HeadObject("bucket", "key", "null"), info(version_id="null"))]
     response = call("GET", "/bucket/key?tagging&versionId=null", script=script)
     assert texts(response, "TagSet") == [""] and ("x-amz-version-id", "null") in response.headers
+
+
+@pytest.mark.parametrize("target", ["/bucket?acl", "/bucket/key?acl"])
+def test_an_acl_that_says_what_holds_is_taken(target: str) -> None:
+    script = [(HeadObject("bucket", "key"), info())] if "key" in target else [(HeadBucket("bucket"), BUCKET_INFO)]
+    assert call("PUT", target, {"x-amz-acl": "private"}, script=script).status == 200
+
+
+@pytest.mark.parametrize("target", ["/bucket?acl", "/bucket/key?acl"])
+def test_grants_are_not_implemented(target: str) -> None:
+    with pytest.raises(RequestNotImplemented):
+        call("PUT", target)
