@@ -195,7 +195,12 @@ MALFORMED: dict[str, tuple[RequestHead, type[S3Error], str]] = {
         "not signed",
     ),
     "amz-unsigned": (signed_head(x_amz_acl="private"), AccessDenied, "not signed"),
-    "no-hash": (signed_head(x_amz_content_sha256="-"), InvalidRequest, "x-amz-content-sha256"),
+    "no-hash": (signed_head(x_amz_content_sha256="-", content_length="1"), InvalidRequest, "x-amz-content-sha256"),
+    "no-hash-chunked": (
+        signed_head(x_amz_content_sha256="-", transfer_encoding="chunked"),
+        InvalidRequest,
+        "x-amz-content-sha256",
+    ),
     "bad-hash": (signed_head(x_amz_content_sha256="0" * 63), InvalidArgument, "valid sha256"),
     "capital-hash": (signed_head(x_amz_content_sha256="A" * 64), InvalidArgument, "valid sha256"),
     "v4a": (signed_head("AWS4-ECDSA-P256-SHA256 Credential=x"), RequestNotImplemented, "SigV4A"),
@@ -212,6 +217,11 @@ def test_refused_header_form(head: RequestHead, error: type[S3Error], message: s
     with pytest.raises(error, match=message) as caught:
         parse(head)
     assert type(caught.value) is error
+
+
+@pytest.mark.parametrize("length", ["-", "0"])
+def test_no_body_needs_no_hash(length: str) -> None:
+    assert parse(signed_head(x_amz_content_sha256="-", content_length=length)).payload_hash == sigv4.EMPTY_SHA256
 
 
 def test_skew_is_inclusive() -> None:
