@@ -46,7 +46,6 @@ NOT_READABLE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPER
 # Missing here: Unavailable (no permission, read-only, no descriptors or memory left, stale network handle, ...).
 _ERRORS: dict[int, type[FsError]] = {
     errno.ENOENT: NotFound,
-    errno.EXDEV: NotFound,  # openat2: the directory was moved out of the store during the walk
     errno.ENOTDIR: NotADirectory,
     errno.ELOOP: NotADirectory,  # a symbolic link in the middle
     errno.EISDIR: IsADirectory,
@@ -142,6 +141,8 @@ class Kernel:
             how = self._hows[flags] = _open_how(flags, 0, _RESOLVE)
         fd: int = _openat2(_OPENAT2, directory, path, how, len(how))
         if fd < 0:
+            if ctypes.get_errno() == errno.EXDEV:  # the directory was moved out of the store during the walk
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
             raise _failed(path)
         return fd
 

@@ -70,6 +70,7 @@ class Locks:
     @contextmanager
     def hold(self, name: str, timeout_s: float) -> Iterator[LocalLock]:
         """LockTimeout."""
+        timeout_s = max(0.0, timeout_s)
         deadline = time.monotonic() + timeout_s
         digest = hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         place = int.from_bytes(digest) >> 2

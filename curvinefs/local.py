@@ -18,6 +18,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -65,6 +66,8 @@ class LocalFileSystem:
         ``walk``: go by single directories (True), by openat2 (False), or find out what works (None).
         ``cached_names``: names of large directories kept in memory for listing, about 100 bytes each.
         """
+        if sys.getfilesystemencoding() != "utf-8":
+            raise Unavailable(f"{root}: file names are {sys.getfilesystemencoding()} in this locale; set PYTHONUTF8=1")
         self._kernel = kernel = kernel or Kernel()
         durable = durability == "full"
         with ExitStack() as opened:
