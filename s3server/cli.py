@@ -16,6 +16,7 @@ import time
 from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ EXIT_FAILED, EXIT_USAGE = 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a Latin-1 terminal has no check mark
     if words[:1] == ["service"]:  # the service script of an installed tree
         return service.main(words[1:])
     try:

@@ -61,10 +61,12 @@ class Kind(NamedTuple, Generic[T]):
 
 
 def _address(text: str) -> Address:
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s:\[\]/]+)):(\d{1,5})", text)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", text)
     if not match or int(match[3]) > 65535:
         raise ValueError
-    return Address(match[1] or match[2], int(match[3]))
+    host = match[1] or match[2]
+    host.encode("idna")  # the resolver would raise its UnicodeError (a ValueError) for a name that cannot be one
+    return Address(host, int(match[3]))
 
 
 def _path(text: str) -> Path:
@@ -104,7 +106,7 @@ def _cores(text: str) -> int:
 
 def _between(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"\d{1,18}", text) or not low <= int(text) <= high:
+        if not re.fullmatch(r"[0-9]{1,18}", text) or not low <= int(text) <= high:
             raise ValueError
         return int(text)
 

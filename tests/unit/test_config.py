@@ -250,7 +250,24 @@ def test_addresses(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "9900", ":9900", "a", "a:", "a:65536", "a:-1", "a:b", "::1:9900", "[x", "http://a:1", "a b:1", "a:²"]
+    "text",
+    [
+        "",
+        "9900",
+        ":9900",
+        "a",
+        "a:",
+        "a:65536",
+        "a:-1",
+        "a:b",
+        "::1:9900",
+        "[x",
+        "http://a:1",
+        "a b:1",
+        "a:²",
+        "a..b:1",
+        "a" * 64 + ":1",
+    ],
 )
 def test_no_addresses(text: str) -> None:
     with pytest.raises(ValueError):
