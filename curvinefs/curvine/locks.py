@@ -1,0 +1,162 @@
+"""Exclusive locks on names, for all clients of a cluster.
+
+A name is one byte of one lock file, at the place that its 62-bit hash says; the master keeps who holds which byte, and
+never waits, so we ask again.  Threads of one process queue here and only the first one asks.
+
+Rules
+- The lock file is never replaced: a lock belongs to an inode.
+- Every holding has an owner id of its own, and the client id has a fixed length and ends in a letter: the master's
+  table mixes up others.
+- The master would keep a dead holder's lock for five minutes.  A waiter that has seen one holding for STALE_S releases
+  it in the holder's name; a holder asks ``check`` before it acts, which refuses from SAFE_S on.  Both are measured by
+  clocks of their own, so clocks need not agree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from curvinefs.api import AlreadyExists, FsError, LockTimeout, NotFound
+from curvinefs.curvine.calls import Calls, LockRange
+from curvinefs.proto import curvine_pb2 as pb
+
+SAFE_S = 5.0
+STALE_S = 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.02
+_MOST_SEEN = 1024
+
+
+class CurvineLock:
+    __slots__ = ("_name", "_since", "_clock")
+
+    def __init__(self, name: str, since: float, clock: Callable[[], float]) -> None:
+        """``since``: before the lock was asked for."""
+        self._name = name
+        self._since = since
+        self._clock = clock
+
+    def check(self) -> None:
+        age = self._clock() - self._since
+        if age > SAFE_S:
+            raise LockTimeout(f"{self._name}: held for {age:.1f} s")
+
+
+class _Queue:
+    __slots__ = ("turn", "users")
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.users = 0
+
+
+_Holding = tuple[str, int, int]
+
+
+class Locks:
+    def __init__(self, calls: Calls, directory: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """The lock file is ``names`` in ``directory``; both are made when first wanted, below the root or in turn."""
+        self._calls = calls
+        self._path = f"{directory}/names"
+        self._clock = clock
+        self.reset()
+
+    def reset(self) -> None:
+        """Also in a forked child: it holds nothing."""
+        self._client_id = uuid.uuid4().hex + "x"
+        self._mutex = threading.Lock()
+        self._queues: dict[int, _Queue] = {}
+        self._seen: dict[_Holding, float] = {}
+        """Holdings of others that were in our way, and since when."""
+
+    @contextmanager
+    def hold(self, name: str, timeout_s: float) -> Iterator[CurvineLock]:
+        """LockTimeout."""
+        deadline = self._clock() + timeout_s
+        place = int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 2
+        lock = LockRange(self._client_id, int.from_bytes(os.urandom(8)) >> 1, place)
+        queue = self._enter(place)
+        try:
+            if not queue.turn.acquire(timeout=timeout_s):
+                raise LockTimeout(f"{name}: not free within {timeout_s} s")
+            try:
+                since = self._wait(name, lock, deadline)
+                try:
+                    yield CurvineLock(name, since, self._clock)
+                finally:
+                    self._release(lock)
+            finally:
+                queue.turn.release()
+        finally:
+            self._leave(place, queue)
+
+    def _release(self, lock: LockRange) -> None:
+        try:
+            self._calls.set_lock(self._path, lock, release=True)
+        except FsError:
+            pass  # what was done under it is done; others release it when it has grown stale
+
+    def _wait(self, name: str, lock: LockRange, deadline: float) -> float:
+        """Take it; when it was asked for.  LockTimeout."""
+        pause = _FIRST_PAUSE_S
+        while True:
+            since = self._clock()
+            try:
+                conflict = self._calls.set_lock(self._path, lock)
+            except NotFound:
+                self._make_file()
+                continue
+            except FsError:
+                self._release(lock)  # it may be ours: the answer was lost
+                raise
+            if conflict is None:
+                return since
+            if self._is_stale(conflict):
+                self._calls.set_lock(
+                    self._path, LockRange(conflict.client_id, conflict.owner_id, lock.place), release=True
+                )
+                continue
+            if self._clock() + pause > deadline:
+                raise LockTimeout(f"{name}: held by {conflict.client_id}")
+            time.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _is_stale(self, conflict: pb.FileLockProto) -> bool:
+        holding = (conflict.client_id, conflict.owner_id, conflict.acquire_time)
+        now = self._clock()
+        with self._mutex:
+            if len(self._seen) > _MOST_SEEN:
+                self._seen = {each: since for each, since in self._seen.items() if now - since < 6 * STALE_S}
+            return now - self._seen.setdefault(holding, now) > STALE_S
+
+    def _make_file(self) -> None:
+        names = self._path.split("/")[1:-1]
+        for depth in range(1, len(names) + 1):
+            try:
+                self._calls.mkdir("/" + "/".join(names[:depth]), {})
+            except AlreadyExists:
+                pass
+        client_name = uuid.uuid4().hex
+        try:
+            inode = self._calls.create(self._path, 2**20, client_name).id
+        except AlreadyExists:
+            return
+        self._calls.complete(self._path, inode, client_name, 0, ())
+
+    def _enter(self, place: int) -> _Queue:
+        with self._mutex:
+            queue = self._queues.setdefault(place, _Queue())
+            queue.users += 1
+            return queue
+
+    def _leave(self, place: int, queue: _Queue) -> None:
+        with self._mutex:
+            queue.users -= 1
+            if not queue.users:
+                self._queues.pop(place, None)

@@ -1,0 +1,121 @@
+"""One call to whichever master leads: finding it, and asking again where ``retry`` allows.
+
+Masters other than the leader answer nothing and do not say who leads; a starting one refuses connections.  So the last
+leader is asked first, then all in turn, with growing pauses, until ``patience_s`` is over.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from curvinefs.api import Corrupt, Unavailable
+from curvinefs.curvine.errors import ConnectionLost, Kind, Refused, ReplyLost
+from curvinefs.curvine.frames import Request, decode_error, encode
+from curvinefs.curvine.pool import Address, Connection, Pool
+from curvinefs.curvine.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, RESEND, WAIT, Code, Resend, new_id
+
+M = TypeVar("M", bound=Message)
+
+
+class Master:
+    def __init__(self, addresses: Sequence[Address], pool: Pool, patience_s: float) -> None:
+        if not addresses:
+            raise ValueError("no masters")
+        self._addresses = list(addresses)
+        self._pool = pool
+        self._patience_s = patience_s
+        self._leader: Address | None = None
+        self._next = 0
+
+    @property
+    def leader(self) -> Address | None:
+        """Who answered last."""
+        return self._leader
+
+    def call(self, code: Code, request: Message, reply: type[M]) -> M:
+        """Ask and wait for the answer.
+
+        Raises Refused; ReplyLost when a change may have happened and ``retry`` forbids to ask again; Unavailable.
+        """
+        body = request.SerializeToString()
+        resend = RESEND[code]
+        req_id = new_id()
+        give_up = time.monotonic() + self._patience_s
+        doubtful: Address | None = None  # knows whether it did it, if it still lives
+        pause, failures = FIRST_PAUSE_S, 0
+        why: Exception
+        while True:
+            address = doubtful or self._leader or self._addresses[self._next % len(self._addresses)]
+            try:
+                answer = self._exchange(address, code, req_id, body)
+                self._leader = address
+                return decode(answer, reply)
+            except ConnectionLost as error:
+                self._forget(address)
+                if error.sent and resend is Resend.FREELY:
+                    req_id = new_id()
+                elif (error.sent and resend is Resend.NEVER) or (doubtful is not None and not error.sent):
+                    raise ReplyLost(f"{code.name}: {error}") from error
+                elif error.sent:
+                    doubtful = address
+                why = error
+            except Refused as error:
+                if error.kind == Kind.NOT_LEADER:
+                    self._forget(address)
+                    if doubtful is not None:
+                        raise ReplyLost(f"{code.name}: {error}") from error
+                elif error.kind not in WAIT:
+                    self._leader = address
+                    raise
+                why = error
+            failures += 1
+            if failures % len(self._addresses) == 0 or doubtful is not None or self._leader is not None:
+                if time.monotonic() + pause > give_up:
+                    break
+                time.sleep(pause * random.uniform(0.5, 1.0))
+                pause = min(2 * pause, LONGEST_PAUSE_S)
+        if doubtful is not None:
+            raise ReplyLost(f"{code.name}: {why}") from why
+        raise Unavailable(f"no master of {', '.join(map(str, self._addresses))} serves: {why}") from why
+
+    def _forget(self, address: Address) -> None:
+        if self._leader == address:
+            self._leader = None
+        if self._addresses[self._next % len(self._addresses)] == address:
+            self._next += 1
+
+    def _exchange(self, address: Address, code: Code, req_id: int, body: bytes) -> bytes:
+        """One request, one reply.  Raises Refused, ConnectionLost."""
+        connection = self._pool.take(address)
+        try:
+            connection.send((encode(code, Request.RPC, req_id, header=body),))
+            answer = receive_reply(connection, code, Request.RPC, req_id, -1)
+        except Refused:
+            self._pool.give(connection)
+            raise
+        self._pool.give(connection)
+        return answer
+
+
+def receive_reply(connection: Connection, code: int, status: Request, req_id: int, seq_id: int) -> bytes:
+    """The header of the reply that must come next.  Raises Refused (nothing more of it to be read), ConnectionLost."""
+    prefix, header, data = connection.receive()
+    if (prefix.code, prefix.status & 0xF, prefix.req_id, prefix.seq_id) != (code, status & 0xF, req_id, seq_id):
+        raise connection.lost(f"an answer to something else: {prefix}")
+    if prefix.status >> 4 == 0:
+        return header
+    if prefix.is_error:
+        raise Refused(*decode_error(data))
+    raise connection.lost(f"neither success nor error: {prefix}")
+
+
+def decode(header: bytes, reply: type[M]) -> M:
+    try:
+        return reply.FromString(header)
+    except DecodeError as error:
+        raise Corrupt(f"{reply.__name__}: {error}") from error

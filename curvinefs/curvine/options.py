@@ -1,0 +1,35 @@
+"""Settings of a Curvine client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    hostname: str = "localhost"
+    """Ours: a worker with the same name is near, its block files may be on this machine (``client.hostname``)."""
+    short_circuit: bool = True
+    """Read and write block files of near workers directly, where that turns out to work."""
+    replicas: int = 1
+    """Of each block; a write that one worker took is a success."""
+    large_block_size: int = 64 * MIB
+    """Capacity of the blocks of files above 4 MiB; an open block reserves all of it.  Below 4 GiB."""
+    storage_type: int = 4
+    """Where new blocks go: 0 memory, 1 SSD, 2 HDD, 4 any disk."""
+    umask: int = 0o022
+    """Taken from 0666 and 0777: what FUSE users of the same tree see."""
+    connect_timeout_s: float = 3.0
+    master_timeout_s: float = 30.0
+    worker_timeout_s: float = 30.0
+    """Each wait for bytes."""
+    master_patience_s: float = 20.0
+    """How long a call looks for a leader.  An election takes 10 to 30 s with Curvine's defaults, 2 s when tuned."""
+    worker_patience_s: float = 8.0
+    """How long reading, and placing a block, tries again; a worker that restarts is back after 3 to 5 s."""
+    avoid_worker_s: float = 30.0
+    """How long a worker that failed is not asked for new blocks."""
+    release_version: str = "0.4.1"
+    """What we call ourselves to servers that check it."""
