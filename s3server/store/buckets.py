@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, NotADirectory, NotFound
+from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, NotADirectory, NotFound, RenameFlag
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import BucketInfo, BucketPage
@@ -22,7 +22,11 @@ from s3server.store.keypath import TEMPORARY
 from s3server.store.listing import Walker, any_key
 from s3server.store.multipart import Multipart
 from s3server.store.objects import log, mapped
+from s3server.store.publish import temporary_name
 from s3server.store.state import ROOT, remove_tree
+
+CREATE_ATTEMPTS = 10
+"""How often CreateBucket tries anew when the bucket of that name goes while it looks."""
 
 
 class ObjectStore(Multipart):
@@ -64,17 +68,27 @@ class ObjectStore(Multipart):
 
     @mapped
     def create_bucket(self, command: c.CreateBucket) -> BucketInfo:
-        try:
-            self.buckets.create(command.bucket, command.owner, self._now())
-        except AlreadyExists:
+        for _ in range(CREATE_ATTEMPTS):
+            try:
+                return self.buckets.create(command.bucket, command.owner, self._now())
+            except AlreadyExists:
+                pass
             try:
                 owner = self.buckets.find(command.bucket).info.owner
             except e.NoSuchBucket:
-                owner = None  # a file of that name, or deleted at this moment
-            if owner is not None and owner.id == command.owner.id:
-                raise e.BucketAlreadyOwnedByYou(BucketName=command.bucket) from None
-            raise e.BucketAlreadyExists(BucketName=command.bucket) from None
-        return self.buckets.find(command.bucket).info
+                if self._is_file(f"/{command.bucket}"):
+                    raise e.BucketAlreadyExists(BucketName=command.bucket) from None
+                continue  # deleted at this moment
+            if owner.id == command.owner.id:
+                raise e.BucketAlreadyOwnedByYou(BucketName=command.bucket)
+            raise e.BucketAlreadyExists(BucketName=command.bucket)
+        raise e.OperationAborted(BucketName=command.bucket)
+
+    def _is_file(self, path: str) -> bool:
+        try:
+            return self.fs.status(path).kind is not FileKind.DIRECTORY
+        except NotFound:
+            return False
 
     @mapped
     def head_bucket(self, command: c.HeadBucket) -> BucketInfo:
@@ -85,8 +99,8 @@ class ObjectStore(Multipart):
         bucket = self.buckets.find(command.bucket)
         if any_key(Walker(self.fs, command.bucket)):
             raise e.BucketNotEmpty(BucketName=command.bucket)
-        self._remove_empty(f"/{command.bucket}")
         try:
+            self._remove_empty(f"/{command.bucket}")
             self.fs.delete(f"/{command.bucket}")
         except (DirectoryNotEmpty, NotADirectory):
             raise e.BucketNotEmpty(BucketName=command.bucket) from None
@@ -100,14 +114,18 @@ class ObjectStore(Multipart):
                     log.warning("state of a deleted bucket stays until the next sweep: %s", error)
 
     def _remove_empty(self, path: str) -> None:
-        """Remove empty directories and unfinished files below ``path``, bottom-up.
+        """Remove empty directories and what is unfinished below ``path``, bottom-up.
 
         A PUT whose unfinished file goes finds no bucket when it publishes; a published one makes the bucket stay.
         """
         for entry in list(self.fs.list(path)):
             below = f"{path}/{entry.name}"
             try:
-                if entry.kind is FileKind.DIRECTORY:
+                if entry.kind is FileKind.DIRECTORY and entry.name.startswith(TEMPORARY):
+                    aside = f"{path}/{temporary_name()}"
+                    self.fs.rename(below, aside, RenameFlag.NO_REPLACE)  # so nobody publishes it half removed
+                    remove_tree(self.fs, aside)
+                elif entry.kind is FileKind.DIRECTORY:
                     self._remove_empty(below)
                     self.fs.delete(below)
                 elif entry.name.startswith(TEMPORARY):

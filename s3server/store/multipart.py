@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from curvinefs.api import NotFound
+from curvinefs.api import NotFound, Writer
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import Completed, ObjectInfo, Part, PartPage, Upload, UploadPage
 from s3server.spool import Spool
 from s3server.store.objects import Content, Objects, ObjectSink, checksums_of, copy_hashed, mapped
-from s3server.store.publish import Condition, Moved, Staged
+from s3server.store.publish import Condition, Moved, Spot
 from s3server.store.record import ATTRIBUTE, PartRecord, Record, decode, info_of
-from s3server.store.uploads import PartSink, page_of
+from s3server.store.uploads import PartSink, StoredPart, page_of
 
 
 class Multipart(Objects):
@@ -45,12 +45,27 @@ class Multipart(Objects):
                 raise
             owner = self.buckets.find(bucket).info.owner
             return Upload(key, upload_id, int(upload_id[:12], 16) / 1000, owner, completed=completed)
-        found = self._publisher.where(self._publisher.spot(bucket, key))
+        return replace(upload, completed=self._completed_before(upload, bucket))
+
+    def _completed_before(self, upload: Upload, bucket: str) -> Completed | None:
+        """The answer of a Complete that was killed after it published; it is finished now."""
+        uploads = self.uploads
+        if uploads.published(bucket, upload.upload_id) is None:
+            return None if uploads.shared else self._published_here(upload, bucket)
+        with uploads.fs.lock(uploads.lock_name(upload.upload_id), timeout_s=60.0):  # the Complete may be alive
+            completed = uploads.published(bucket, upload.upload_id)
+            if completed is None:
+                return uploads.completed(bucket, upload.key, upload.upload_id)
+            with uploads.fs.deferred():
+                uploads.finish(bucket, upload.upload_id)
+            return completed
+
+    def _published_here(self, upload: Upload, bucket: str) -> Completed | None:
+        found = self._publisher.where(self._publisher.spot(bucket, upload.key))
         record = decode(found[1].x_attr.get(ATTRIBUTE)) if found else None
-        if record is not None and record.upload is not None and record.upload[0] == upload_id:
-            # we were killed between publishing the object and forgetting the upload
-            upload = replace(upload, completed=Completed(record.etag, record.checksums, record.upload[1]))
-        return upload
+        if record is None or record.upload is None or record.upload[0] != upload.upload_id:
+            return None
+        return Completed(record.etag, record.checksums, record.upload[1])
 
     @mapped
     def upload_part(self, command: c.UploadPart) -> Part:
@@ -117,7 +132,7 @@ class Multipart(Objects):
         spot = self._publisher.spot(bucket, command.key)
         uploads = self.uploads
         with uploads.fs.lock(uploads.lock_name(upload_id), timeout_s=60.0):
-            upload = uploads.find(bucket, command.key, upload_id)
+            upload = self._open_upload(bucket, command.key, upload_id)
             chosen = uploads.chosen(bucket, upload_id, command.parts)
             record = Record(
                 etag=command.completed.etag,
@@ -131,40 +146,56 @@ class Multipart(Objects):
                 parts_count=len(chosen),
                 upload=(upload_id, command.completed.parts_digest),
             )
-            condition = Condition(command.if_match, command.if_none_match)
             with self.fs.deferred():
                 sealed, attribute = self.sides.seal(spot, record)
-                x_attr, mtime_ns = {ATTRIBUTE: attribute}, record.mtime_ms * 1_000_000
                 writer = self._publisher.stage(spot)
                 try:
-                    staged: Staged = writer
-                    joined = uploads.join(bucket, upload_id, chosen, x_attr, mtime_ns)
-                    if joined is not None:
-                        staged = Moved(self.fs, joined, spot.directory, writer)
-                    else:
-                        for stored in chosen:
-                            file = uploads.open_part(bucket, upload_id, stored)
-                            try:
-                                writer.copy_from(file, 0, stored.part.size)
-                            finally:
-                                file.close()
-                        writer.complete(x_attr, mtime_ns)
-                    self._publisher.publish(spot, staged, condition)
+                    self._publish_upload(spot, writer, command, chosen, {ATTRIBUTE: attribute}, record.mtime_ms)
                 except BaseException:
                     self.drop(spot, writer)
+                    uploads.withdraw(bucket, upload_id)
                     if sealed.side is not None:
                         self.sides.discard(bucket, sealed.side)
                     raise
                 writer.close()
             with uploads.fs.deferred():
-                uploads.finish(bucket, command.key, upload_id, command.completed)
+                uploads.finish(bucket, upload_id)
         return info_of(record, command.key)
+
+    def _publish_upload(
+        self,
+        spot: Spot,
+        writer: Writer,
+        command: c.CompleteMultipartUpload,
+        chosen: list[StoredPart],
+        x_attr: dict[str, bytes],
+        mtime_ms: int,
+    ) -> None:
+        """``writer``: staged for the key; where no contents come into it, it keeps their directory in being."""
+        bucket, key, upload_id, mtime_ns = command.bucket, command.key, command.upload_id, mtime_ms * 1_000_000
+        condition = Condition(command.if_match, command.if_none_match)
+        if self.uploads.shared:
+            contents = self.uploads.join(bucket, upload_id, chosen, x_attr, mtime_ns)
+            self.uploads.promise(bucket, key, upload_id, command.completed, contents)
+            self._publisher.publish(spot, Moved(self.fs, contents[0], spot.directory, writer), condition)
+        else:
+            self.uploads.copy(bucket, upload_id, chosen, writer)
+            writer.complete(x_attr, mtime_ns)
+            self.uploads.promise(bucket, key, upload_id, command.completed, None)
+            self._publisher.publish(spot, writer, condition)
+
+    def _open_upload(self, bucket: str, key: str, upload_id: str) -> Upload:
+        """An upload that was not published; its lock is held.  Raises NoSuchUpload."""
+        upload = self.uploads.find(bucket, key, upload_id)
+        if self.uploads.published(bucket, upload_id) is not None:
+            raise e.NoSuchUpload(UploadId=upload_id)
+        return upload
 
     @mapped
     def abort_multipart_upload(self, command: c.AbortMultipartUpload) -> None:
         uploads = self.uploads
         with uploads.fs.lock(uploads.lock_name(command.upload_id), timeout_s=60.0):
-            uploads.find(command.bucket, command.key, command.upload_id)
+            self._open_upload(command.bucket, command.key, command.upload_id)
             try:
                 uploads.remove(command.bucket, command.upload_id)
             except NotFound:

@@ -191,9 +191,11 @@ class Publisher:
                 self._fs.link(path, f"{aside}/{SELF}")
                 held.check()
                 self._fs.rename(aside, path, RenameFlag.EXCHANGE)
-            except FsError:
+            except FsError as error:
                 self._discard(f"{aside}/{SELF}")
                 self._discard(aside)
+                if isinstance(error, NotFound):  # DeleteBucket took it away: the caller looks again
+                    return
                 raise
             self._discard(aside)  # the file's old name: the contents live on in the directory
 

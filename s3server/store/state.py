@@ -160,9 +160,10 @@ class Buckets:
         except (ValueError, KeyError, TypeError, AttributeError):
             return Bucket(BucketInfo(name, status.mtime_ns / 1e9, ADMINISTRATOR, self._region), None)
 
-    def create(self, name: str, owner: Owner, created: float) -> None:
+    def create(self, name: str, owner: Owner, created: float) -> BucketInfo:
         """Raises AlreadyExists."""
         self._fs.mkdir(f"/{name}", _attribute(name, secrets.token_hex(12), owner, created))
+        return BucketInfo(name, created, owner, self._region)
 
     def id_of(self, name: str) -> str:
         """The id that state hangs on; settled now for a directory that came by other hands.  Raises NoSuchBucket."""

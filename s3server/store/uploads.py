@@ -7,12 +7,16 @@ An upload is the directory ``/.s3~/b/<bucket id>/uploads/<upload id>/``:
 ``data``        the parted file (curvinefs): parts of one size at their final places
 ``part.NNNNN``  one per part, replaced by rename: attribute = what we know of it; contents = the part's bytes, or
                 nothing where the bytes lie in ``data`` (the attribute has the token)
+``whole``       the parts copied together, where they do not lie in ``data`` as they are wanted
+``answer``      document: what Complete will answer, and which file (``data`` or ``whole``) is to be published
 ==============  =========================================================================================
 
 Rules: the last complete upload of a part number wins, whole.  Complete holds the upload's lock, checks that every part
 is still the one that the core has seen, and is one rename where all parts lie in ``data``; else it copies.
-A finished upload leaves ``done/<upload id>`` for a day; a repeat is answered from it, or from the object itself when a
-crash came between publishing and writing it.
+``answer`` is written before the file is published, and publishing moves that file away.  So it is certain for ever
+whether a killed Complete published: ``answer`` is there and its file is not.  (The journal of the file system keeps
+the two in order.  Between two file systems, ``multipart_temp``, only the object itself tells, while it is there.)
+A finished upload leaves its answer as ``done/<upload id>`` for a day, for repeats.
 """
 
 from __future__ import annotations
@@ -116,6 +120,11 @@ class Uploads:
     @property
     def fs(self) -> FileSystem:
         return self._fs
+
+    @property
+    def shared(self) -> bool:
+        """Whether uploads lie in the file system of the objects."""
+        return self._shared
 
     def base(self, bucket: str) -> str:
         return f"{ROOT}/b/{self._id_of(bucket)}"
@@ -247,13 +256,74 @@ class Uploads:
 
     def join(
         self, bucket: str, upload_id: str, chosen: list[StoredPart], x_attr: dict[str, bytes], mtime_ns: int
-    ) -> str | None:
-        """The path of a complete file that consists of the chosen parts, None when they must be copied."""
-        if not self._shared or any(p.token is None for p in chosen):
+    ) -> tuple[str, FileStatus]:
+        """The path and status of a complete file of the chosen parts, copied together only where that must be."""
+        directory = self._directory(bucket, upload_id)
+        if all(p.token is not None for p in chosen):
+            refs = [PartRef(p.part.number - 1, p.part.size, p.token or "") for p in chosen]
+            joined = self._fs.join_parts(f"{directory}/data", refs, x_attr, mtime_ns)
+            if joined is not None:
+                return f"{directory}/data", joined
+        writer = self._fs.create(f"{directory}/{temporary_name()}")
+        try:
+            self.copy(bucket, upload_id, chosen, writer)
+            status = writer.complete(x_attr, mtime_ns)
+            writer.rename("whole", RenameFlag.REPLACE)
+            return f"{directory}/whole", status
+        finally:
+            writer.close()
+
+    def copy(self, bucket: str, upload_id: str, chosen: list[StoredPart], writer: Writer) -> None:
+        """Append the bytes of the chosen parts."""
+        for stored in chosen:
+            file = self.open_part(bucket, upload_id, stored)
+            try:
+                writer.copy_from(file, 0, stored.part.size)
+            finally:
+                file.close()
+
+    def promise(
+        self, bucket: str, key: str, upload_id: str, completed: Completed, contents: tuple[str, FileStatus] | None
+    ) -> None:
+        """Write down the answer, and the file that will be moved away by publishing (None: it lies elsewhere)."""
+        fields: dict[str, Any] = {
+            "key": key,
+            "etag": completed.etag,
+            "checksums": dict(completed.checksums.values),
+            "checksum_type": completed.checksums.type,
+            "parts_digest": completed.parts_digest,
+        }
+        if contents is not None:
+            fields |= {"contents": contents[0].rpartition("/")[2], "inode": contents[1].id}
+        self._write(f"{self._directory(bucket, upload_id)}/answer", fields)
+
+    def withdraw(self, bucket: str, upload_id: str) -> None:
+        """Take a promise back that could not be kept; nothing happens where it was."""
+        directory = self._directory(bucket, upload_id)
+        try:
+            if self.published(bucket, upload_id) is None:
+                self._fs.delete(f"{directory}/answer")  # first: without it nobody misses its file
+                self._fs.delete(f"{directory}/whole")
+        except FsError:
+            pass
+
+    def published(self, bucket: str, upload_id: str) -> Completed | None:
+        """The answer of an upload that was published but not finished; None: not published, or not known here."""
+        directory = self._directory(bucket, upload_id)
+        try:
+            f = read_document(self._fs, f"{directory}/answer")
+            if "contents" not in f or self._is_there(f"{directory}/{f['contents']}", f["inode"]):
+                return None
+            self._fs.status(f"{directory}/answer")  # else all of the upload went meanwhile
+            return _completed(f)
+        except (NotFound, NotADirectory, ValueError, KeyError, TypeError):
             return None
-        data = f"{self._directory(bucket, upload_id)}/data"
-        refs = [PartRef(p.part.number - 1, p.part.size, p.token or "") for p in chosen]
-        return data if self._fs.join_parts(data, refs, x_attr, mtime_ns) is not None else None
+
+    def _is_there(self, path: str, inode: int) -> bool:
+        try:
+            return self._fs.status(path).id == inode
+        except NotFound:
+            return False
 
     def open_part(self, bucket: str, upload_id: str, stored: StoredPart) -> File:
         """The bytes of a stored part, offsets from 0.  Raises InvalidPart when it was replaced meanwhile."""
@@ -270,22 +340,15 @@ class Uploads:
             pass
         raise InvalidPart(UploadId=upload_id, PartNumber=stored.part.number, ETag=stored.part.etag)
 
-    def finish(self, bucket: str, key: str, upload_id: str, completed: Completed) -> None:
+    def finish(self, bucket: str, upload_id: str) -> None:
         """Leave the answer for repeats, then forget the upload."""
         done = f"{self.base(bucket)}/done"
-        fields = {
-            "key": key,
-            "etag": completed.etag,
-            "checksums": dict(completed.checksums.values),
-            "checksum_type": completed.checksums.type,
-            "parts_digest": completed.parts_digest,
-        }
         make_directories(self._fs, done)
-        self._write(f"{done}/{upload_id}", fields)
         try:
+            self._fs.rename(f"{self._directory(bucket, upload_id)}/answer", f"{done}/{upload_id}")
             self.remove(bucket, upload_id)
         except FsError:
-            pass  # swept later
+            pass  # finished by another already, or to be finished by whoever meets it
 
     def completed(self, bucket: str, key: str, upload_id: str) -> Completed | None:
         """The answer of a finished upload, from its record."""
@@ -295,7 +358,7 @@ class Uploads:
             f = read_document(self._fs, f"{self.base(bucket)}/done/{upload_id}")
             if f["key"] != key:
                 return None
-            return Completed(f["etag"], Checksums(tuple(f["checksums"].items()), f["checksum_type"]), f["parts_digest"])
+            return _completed(f)
         except (NotFound, NotADirectory, ValueError, KeyError, TypeError):
             return None
 
@@ -309,7 +372,7 @@ class Uploads:
             if entry.kind is not FileKind.DIRECTORY or not UPLOAD_ID.fullmatch(entry.name):
                 continue
             upload = self._read(f"{base}/{entry.name}/upload", entry.name)
-            if upload is not None:
+            if upload is not None and self.published(bucket, entry.name) is None:
                 rows.append(
                     UploadRow(
                         upload.key,
@@ -353,6 +416,10 @@ def page_of(
             uploads.append(row)
             last_key, last_id = row.key, row.upload_id
     return UploadPage(tuple(uploads), tuple(prefixes), False, last_key, last_id)
+
+
+def _completed(f: Any) -> Completed:
+    return Completed(f["etag"], Checksums(tuple(f["checksums"].items()), f["checksum_type"]), f["parts_digest"])
 
 
 def _stored_part(name: str, status: FileStatus, directory: str) -> StoredPart | None:

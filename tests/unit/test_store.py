@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from curvinefs.api import RenameFlag
 from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import errors as e
@@ -86,6 +89,32 @@ def test_delete_bucket_takes_empty_directories_and_left_overs(shop: Shop, root: 
     with pytest.raises(e.NoSuchUpload):
         shop.store.head_upload(c.HeadUpload("bkt", "k", upload))
     assert list((root / ".s3~" / "b").iterdir()) == []
+
+
+def test_delete_bucket_takes_what_a_killed_turn_left(shop: Shop, root: Path) -> None:
+    shop.put("a", b"1")
+    (root / "bkt" / ".s3~tmp.0123").mkdir()
+    os.link(root / "bkt" / "a", root / "bkt" / ".s3~tmp.0123" / ".s3~self")
+    with pytest.raises(e.BucketNotEmpty):
+        shop.store.delete_bucket(c.DeleteBucket("bkt"))
+    shop.delete("a")
+    shop.store.delete_bucket(c.DeleteBucket("bkt"))
+    with pytest.raises(e.NoSuchBucket):
+        shop.store.delete_bucket(c.DeleteBucket("bkt"))
+
+
+def test_buckets_come_and_go_under_each_other(shop: Shop) -> None:
+    """CreateBucket answers as if alone, or that somebody has it; DeleteBucket, that it is gone."""
+
+    def churn(_: int) -> None:
+        for _ in range(100):
+            with suppress(e.BucketAlreadyOwnedByYou):
+                shop.make("churned")
+            with suppress(e.NoSuchBucket):
+                shop.store.delete_bucket(c.DeleteBucket("churned"))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(churn, range(4)))
 
 
 def test_a_bucket_deleted_under_a_put_fails_the_put(shop: Shop) -> None:
@@ -406,6 +435,66 @@ def test_a_refused_complete_keeps_every_part(shop: Shop) -> None:
     assert shop.get("k") == b"old"
     shop.complete("k", upload)
     assert shop.get("k") == b"A" * MIB + b"B" * MIB + b"C" * MIB
+
+
+class Killed(BaseException):
+    """In place of SIGKILL: nothing catches it."""
+
+
+class DyingFileSystem(LocalFileSystem):
+    """Dies before the rename that ``dies`` points out (source, destination)."""
+
+    dies: Callable[[str, str], bool]
+
+    def rename(self, source: str, destination: str, flags: RenameFlag = RenameFlag.REPLACE) -> None:
+        if self.dies(source, destination):
+            raise Killed
+        super().rename(source, destination, flags)
+
+
+def complete_and_die(root: Path, upload: str, dies: Callable[[str, str], bool]) -> None:
+    fs = DyingFileSystem(str(root), durability="none")
+    fs.dies = dies
+    dying = Shop(fs)
+    with pytest.raises(Killed):
+        dying.complete("k", upload)
+    dying.store.close()
+
+
+@pytest.mark.parametrize("sizes", [(MIB, MIB, 5), (MIB, MIB + 1), (10,)], ids=["joined", "copied", "small"])
+def test_a_complete_killed_after_it_published(shop: Shop, root: Path, sizes: tuple[int, ...]) -> None:
+    upload = shop.upload("k")
+    for number, size in enumerate(sizes, 1):
+        shop.part("k", upload, number, b"p" * size)
+    parts = shop.parts("k", upload)
+    complete_and_die(root, upload, lambda source, destination: source.endswith("/answer"))
+    assert shop.get("k") == b"p" * sum(sizes)
+    shop.put("k", b"newer")  # the object no longer tells
+    assert shop.store.list_multipart_uploads(c.ListMultipartUploads("bkt")).uploads == ()
+    for refused in (
+        lambda: shop.complete("k", upload, parts),
+        lambda: shop.store.abort_multipart_upload(c.AbortMultipartUpload("bkt", "k", upload)),
+    ):
+        with pytest.raises(e.NoSuchUpload):
+            refused()
+    for _ in range(2):  # the first finishes what was begun
+        found = shop.store.head_upload(c.HeadUpload("bkt", "k", upload))
+        assert found.completed is not None and found.completed.etag == f"etag-{len(sizes)}"
+    assert shop.get("k") == b"newer"
+    shop.delete("k")
+    shop.store.delete_bucket(c.DeleteBucket("bkt"))
+
+
+@pytest.mark.parametrize("sizes", [(MIB, MIB, 5), (MIB, MIB + 1), (10,)], ids=["joined", "copied", "small"])
+def test_a_complete_killed_before_it_published(shop: Shop, root: Path, sizes: tuple[int, ...]) -> None:
+    upload = shop.upload("k")
+    for number, size in enumerate(sizes, 1):
+        shop.part("k", upload, number, b"p" * size)
+    complete_and_die(root, upload, lambda source, destination: destination == "/bkt/k")
+    assert shop.store.head_upload(c.HeadUpload("bkt", "k", upload)).completed is None
+    shop.part("k", upload, 1, b"q" * sizes[0])
+    shop.complete("k", upload)
+    assert shop.get("k") == b"q" * sizes[0] + b"p" * (sum(sizes) - sizes[0])
 
 
 def test_some_of_the_parts_in_any_sizes(shop: Shop) -> None:
