@@ -229,11 +229,14 @@ SETTINGS: dict[str, Setting] = {f.name: f.metadata["setting"] for f in fields(Se
 
 
 def curvine_home(environ: Mapping[str, str]) -> Path:
-    """Return ``$CURVINE_HOME``, or where that is not set the checkout that this package lies in, or ``~/.curvine``."""
+    """Return ``$CURVINE_HOME``; where that is not set the checkout or the environment that this package lies in (as the
+    service script does), else ``~/.curvine``."""
     if environ.get("CURVINE_HOME"):
         return Path(environ["CURVINE_HOME"]).absolute()
     checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "setup.cfg").is_file() else Path("~/.curvine").expanduser()
+    if (checkout / "setup.cfg").is_file():
+        return checkout
+    return Path(sys.prefix) if sys.prefix != sys.base_prefix else Path("~/.curvine").expanduser()
 
 
 # ------------------------------------------------------------------------------------------------------- parsing
