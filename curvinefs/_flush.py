@@ -7,7 +7,9 @@ flushes the chain up to the root, but each directory only once in its life: what
 Rules
 - A flush serves those who asked before it *began*: one who asks while it runs waits for the next.
 - A directory is remembered by path *and* identity (inode and time of birth, read before the flush): one that was
-  removed and made again, by us or by another process, even with the same inode number, is a stranger.
+  removed and made again, by us or by another process, even with the same inode number, is a stranger.  (Two
+  lives within one tick of the clock look alike.  ext4, XFS and btrfs then still keep it: a flush of a new directory
+  includes its own name.)
 
 Follows fsync(2).
 """

@@ -73,7 +73,7 @@ def fs_error(error: OSError, path: str) -> FsError:
 
 
 class Identity(NamedTuple):
-    """One life of an inode: the number is used again, with another time of birth."""
+    """One life of an inode: the number is used again, with another time of birth (if not within a tick of the clock)."""
 
     device: int
     inode: int

@@ -5,6 +5,7 @@
     offset 0   8 bytes   magic
     offset 8   8 bytes   part_size, little endian
     offset 16  1 byte    1: closed for new parts
+    offset 24  8 bytes   random: binds the tokens to this file and no later one of its name
     offset 32  1 byte per place: 0 never given out, 1 given out, 2 complete
 
 A writer holds the lock of its place's byte (open file description) while it lives, so a dead writer needs no clean-up.
@@ -26,13 +27,14 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from curvinefs._content import LocalFile, Volume, copy_all, seal, write_all
 from curvinefs._linux import HANDLE, READ, fs_error
 from curvinefs.api import Corrupt, File, FileKind, FileStatus, NotFound, PartRef
 
 _MAGIC = b"parted1\n"
-_HEADER = struct.Struct("<8sQB15x")
+_HEADER = struct.Struct("<8sQB7x8s")
 _CLOSED = 16
 _PLACES = _HEADER.size
 _GIVEN, _COMPLETE = 1, 2
@@ -82,7 +84,7 @@ class LocalPartWriter:
             volume.flusher.shared_file(self._data)  # parts of one file that end together share it
             volume.kernel.pwrite(self._record, bytes((_COMPLETE,)), _PLACES + self._place)
             volume.flusher.shared_file(self._record)
-            return _token(self._data, self._place)
+            return _header(self._record, self._path).token(self._place)
         except OSError as error:
             raise fs_error(error, self._path) from error
 
@@ -109,7 +111,7 @@ class PartedFiles:
                 os.close(kernel.open(fd, name, flags))
                 record = kernel.open(fd, name + ".parted", flags)
                 try:
-                    write_all(kernel, record, _HEADER.pack(_MAGIC, part_size, 0), 0)
+                    write_all(kernel, record, _HEADER.pack(_MAGIC, part_size, 0, os.urandom(8)), 0)
                     flusher.file(record)
                 finally:
                     os.close(record)
@@ -123,7 +125,7 @@ class PartedFiles:
             try:
                 record = root.open(path + ".parted", _READ_WRITE)
                 opened.callback(os.close, record)
-                part_size, _ = _header(record, path)
+                part_size = _header(record, path).part_size
                 base = place * part_size
                 if not (0 <= size <= part_size and 0 <= place < _MOST_PLACES and base + size <= _MOST_BYTES):
                     return None
@@ -134,7 +136,7 @@ class PartedFiles:
                 data = root.open(path, _READ_WRITE)
                 opened.callback(os.close, data)
                 kernel.pwrite(record, bytes((_GIVEN,)), _PLACES + place)
-                if _header(record, path)[1]:  # see the module's rules: look only now
+                if _header(record, path).closed:  # see the module's rules: look only now
                     return None
             except OSError as error:
                 raise fs_error(error, path) from error
@@ -147,19 +149,17 @@ class PartedFiles:
         try:
             data = self._volume.root.open(path, READ)
             try:
+                header = self._record_of(path)
+                if header is None or token != header.token(place):
+                    raise NotFound(f"{path}: part {place} is not of this file")
                 status = os.fstat(data)
-                if _token(data, place) != token:
-                    raise NotFound(f"{path}: part {place} was written to another file")
-                part_size = self._part_size(path)
-                if part_size is None:
-                    raise NotFound(f"{path}: not a parted file")
             except BaseException:
                 os.close(data)
                 raise
         except OSError as error:
             raise fs_error(error, path) from error
         shown = FileStatus(FileKind.FILE, status.st_ino, size, status.st_mtime_ns)
-        return LocalFile(kernel, data, shown, path, place * part_size)
+        return LocalFile(kernel, data, shown, path, place * header.part_size)
 
     def join(
         self, path: str, parts: Sequence[PartRef], x_attr: Mapping[str, bytes], mtime_ns: int
@@ -169,13 +169,13 @@ class PartedFiles:
             try:
                 record = root.open(path + ".parted", _READ_WRITE)
                 opened.callback(os.close, record)
-                part_size, _ = _header(record, path)
+                header = _header(record, path)
                 kernel.pwrite(record, b"\1", _CLOSED)
                 data = root.open(path, _READ_WRITE)
                 opened.callback(os.close, data)
                 length = sum(part.size for part in parts)
                 if (
-                    not _fill_places(parts, part_size, data)
+                    not _fill_places(parts, header)
                     or os.pread(record, len(parts), _PLACES) != bytes((_COMPLETE,)) * len(parts)
                     or kernel.is_locked_from(record, _PLACES + len(parts))  # someone may write past the end
                     or os.fstat(data).st_size < length
@@ -192,45 +192,49 @@ class PartedFiles:
     def part_size(self, path: str) -> int | None:
         try:
             os.close(self._volume.root.open(path, HANDLE))
-            return self._part_size(path)
+            header = self._record_of(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise fs_error(error, path) from error
+        return header and header.part_size
 
-    def _part_size(self, path: str) -> int | None:
-        """Raises OSError."""
+    def _record_of(self, path: str) -> _Header | None:
+        """Raises OSError, Corrupt."""
         try:
             record = self._volume.root.open(path + ".parted", READ)
         except FileNotFoundError:
             return None
         try:
-            return _header(record, path)[0]
+            return _header(record, path)
         finally:
             os.close(record)
 
 
-def _header(record: int, path: str) -> tuple[int, bool]:
-    """part_size, and whether the file is closed."""
+class _Header(NamedTuple):
+    part_size: int
+    closed: bool
+    life: str
+
+    def token(self, place: int) -> str:
+        return f"{self.life}.{place}"
+
+
+def _header(record: int, path: str) -> _Header:
+    """Raises OSError, Corrupt."""
     header = os.pread(record, _HEADER.size, 0)
     if len(header) != _HEADER.size or not header.startswith(_MAGIC):
         raise Corrupt(f"{path}.parted: not a record of parts")
-    _, part_size, closed = _HEADER.unpack(header)
-    return part_size, bool(closed)
+    _, part_size, closed, life = _HEADER.unpack(header)
+    return _Header(part_size, bool(closed), life.hex())
 
 
-def _token(data: int, place: int) -> str:
-    """Binds a part to the file and place where it was written."""
-    return f"{os.fstat(data).st_ino:x}.{place}"
-
-
-def _fill_places(parts: Sequence[PartRef], part_size: int, data: int) -> bool:
+def _fill_places(parts: Sequence[PartRef], header: _Header) -> bool:
     """Whether the parts are places 0..n-1 of this file without gaps."""
-    inode = f"{os.fstat(data).st_ino:x}"
     last = len(parts) - 1
     for number, (place, size, token) in enumerate(parts):
-        if place != number or token != f"{inode}.{number}":
+        if place != number or token != header.token(number):
             return False
-        if size != part_size and (number != last or not 0 <= size <= part_size):
+        if size != header.part_size and (number != last or not 0 <= size <= header.part_size):
             return False
     return True

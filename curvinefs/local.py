@@ -294,8 +294,6 @@ class LocalFileSystem:
                 return False
             return status.st_size > 0 or age_s > min(_YOUNG_S, older_than_s)
         except OSError as error:
-            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-                return age_s > older_than_s
             raise fs_error(error, path) from error
         finally:
             os.close(fd)

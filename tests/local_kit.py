@@ -1,4 +1,4 @@
-"""Local stores for tests, and processes to share them."""
+"""Local stores for tests, processes to share them, a disk that fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from curvinefs._linux import Kernel
 from curvinefs.local import LocalFileSystem
 from tests.fs_conformance import ATTRIBUTES
 
@@ -26,3 +27,21 @@ def in_child(work: Callable[[], None]) -> int:
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Broken(Kernel):
+    """A disk that refuses the calls named in ``refused`` with their errno."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: dict[str, int] = {}
+
+    def __getattribute__(self, name: str) -> Any:
+        refused = object.__getattribute__(self, "__dict__").get("refused", {})
+        if name in refused:
+
+            def fail(*_: object) -> None:
+                raise OSError(refused[name], os.strerror(refused[name]))
+
+            return fail
+        return super().__getattribute__(name)

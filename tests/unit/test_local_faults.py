@@ -5,36 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import resource
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from curvinefs._linux import Kernel
-from curvinefs.api import Corrupt, NoSpace, Unavailable
+from curvinefs._linux import Identity, Kernel
+from curvinefs.api import Corrupt, FileStatus, InvalidPath, NoSpace, NotFound, Unavailable
 from tests.fs_conformance import get, names, put
-from tests.local_kit import in_child, make
+from tests.local_kit import Broken, in_child, make
 
 # -- faults
-
-
-class Broken(Kernel):
-    """A disk that refuses the calls named in ``refused`` with their errno."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.refused: dict[str, int] = {}
-
-    def __getattribute__(self, name: str) -> Any:
-        refused = object.__getattribute__(self, "__dict__").get("refused", {})
-        if name in refused:
-
-            def fail(*_: object) -> None:
-                raise OSError(refused[name], os.strerror(refused[name]))
-
-            return fail
-        return super().__getattribute__(name)
 
 
 @pytest.mark.parametrize("number, error", [(errno.ENOSPC, NoSpace), (errno.EDQUOT, NoSpace), (errno.EIO, Corrupt)])
@@ -146,3 +129,77 @@ def test_check_tells_a_full_disk(tmp_path: Path) -> None:
         with pytest.raises(Unavailable):
             fs.check()
         assert sorted(os.listdir(tmp_path / ".s3~")) == ["format.json", "locks"]
+
+
+def test_swept_between_creating_and_locking(tmp_path: Path) -> None:
+    """Someone took the new file for an abandoned one: the writer begins again."""
+
+    class Swept(Kernel):
+        times = 0
+
+        def flock(self, fd: int, operation: int) -> bool:
+            if self.times == 0:
+                self.times += 1
+                (tmp_path / ".s3~tmp.1").unlink()
+            return super().flock(fd, operation)
+
+    with closing(make(tmp_path, kernel=Swept())) as fs:
+        with closing(fs.create("/.s3~tmp.1")) as writer:
+            writer.write(b"1")
+            writer.rename("f")
+        assert get(fs, "/f") == b"1"
+
+
+def test_swept_while_writing(tmp_path: Path) -> None:
+    with closing(make(tmp_path)) as fs, closing(fs.create("/.s3~tmp.1")) as writer:
+        (tmp_path / ".s3~tmp.1").unlink()
+        with pytest.raises(NotFound):
+            writer.rename("f")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0"])
+def test_publishing_under_no_name(tmp_path: Path, name: str) -> None:
+    with closing(make(tmp_path)) as fs, closing(fs.create("/.s3~tmp.1")) as writer:
+        with pytest.raises(InvalidPath):
+            writer.rename(name)
+
+
+def test_records_are_read_again_when_the_file_was_replaced(tmp_path: Path) -> None:
+    """Between opening the old file and reading its record it is replaced, and the record goes."""
+
+    class Late(Kernel):
+        def identity(self, fd: int, name: str = "") -> Identity:
+            if self.todo:
+                self.todo.pop()()
+            return super().identity(fd, name)
+
+        todo: list[Callable[[], None]] = []
+
+    kernel = Late()
+    with closing(make(tmp_path, kernel=kernel, durability="none", attribute_kind="records")) as fs:
+        put(fs, "/f", b"1", s3=b"1")
+
+        def opened() -> FileStatus:
+            with closing(fs.open("/f")) as file:
+                return file.status
+
+        entry = next(entry for entry in fs.list("/") if entry.name == "f")
+        calls: list[Callable[[], FileStatus]] = [partial(fs.status, "/f"), opened, entry.status]
+        for number, call in enumerate(calls, 2):
+            digit = b"%d" % number
+            kernel.todo.append(partial(put, fs, "/f", digit, s3=digit))
+            assert call().x_attr == {"user.s3": digit}
+
+
+def test_read_error(tmp_path: Path) -> None:
+    kernel = Broken()
+    with closing(make(tmp_path, kernel=kernel)) as fs:
+        put(fs, "/f", b"1")
+        with closing(fs.open("/f")) as file:
+            kernel.refused = {"preadv": errno.EIO}
+            with pytest.raises(Corrupt):
+                file.readinto(0, memoryview(bytearray(1)))
+        kernel.refused = {"get_attribute": errno.EIO}
+        for call in (fs.status, fs.open):
+            with pytest.raises(Corrupt):
+                call("/f")
