@@ -73,7 +73,7 @@ def fs_error(error: OSError, path: str) -> FsError:
 
 
 class Identity(NamedTuple):
-    """One life of an inode: the number is used again, with another time of birth (if not within a tick of the clock)."""
+    """One life of an inode: the number is used again, with another time of birth (if not in one tick of the clock)."""
 
     device: int
     inode: int
@@ -109,11 +109,15 @@ _flock = struct.Struct("hhqqi4x")
 _statx_fields = struct.Struct("=I28xQ40xqI44xII").unpack_from  # mask; inode; seconds, ns of birth; device
 
 
+_ATTRIBUTE = 4096
+"""Bytes of an attribute as a rule.  The kernel clears as many as are asked for: 64 KiB take twice as long."""
+
+
 class _Buffers(threading.local):
     """Where the kernel answers; one per thread, because the calls release the GIL."""
 
     def __init__(self) -> None:
-        self.attribute = ctypes.create_string_buffer(65536)  # XATTR_SIZE_MAX
+        self.attribute = ctypes.create_string_buffer(_ATTRIBUTE)
         self.statx = ctypes.create_string_buffer(256)
 
 
@@ -203,14 +207,17 @@ class Kernel:
     # -- attributes
 
     def get_attribute(self, fd: int, name: bytes) -> bytes | None:
-        """One extended attribute; None when it is not there.  Half of what os.getxattr takes, which asks twice."""
+        """One extended attribute; None when it is not there.  Half of what os.getxattr takes."""
         answer = self._buffers.attribute
-        length: int = _fgetxattr(fd, name, answer, 65536)
+        length: int = _fgetxattr(fd, name, answer, _ATTRIBUTE)
         if length >= 0:
             value: bytes = answer[:length]  # type: ignore[assignment]  # typeshed: a list
             return value
-        if ctypes.get_errno() in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
+        number = ctypes.get_errno()
+        if number in (errno.ENODATA, errno.EOPNOTSUPP, errno.EPERM):
             return None  # not set; of a kind that carries none (FIFO); /proc and the like
+        if number == errno.ERANGE:
+            return os.getxattr(fd, name)
         raise _failed(name)
 
     def set_attribute(self, fd: int, name: bytes, value: bytes) -> None:

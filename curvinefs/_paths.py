@@ -31,17 +31,16 @@ def relative(path: str) -> bytes:
     """The path from the root, as the kernel takes it; ``.`` for the root.  InvalidPath."""
     if path == "/":
         return b"."
-    try:
-        name = path.encode()
-    except UnicodeEncodeError:
-        raise InvalidPath(f"{path!r}: not UTF-8") from None
-    if not name.startswith(b"/") or b"\0" in name:
-        raise InvalidPath(f"{path!r}: not an absolute path")
-    # The three searches are quicker than a split, and a plain path has none of them.
-    if b"/." in name or b"//" in name or name.endswith(b"/"):
+    # The searches are quicker than a split, and a plain path has none of these.
+    if "/." in path or "//" in path or path.endswith("/"):
         if any(part in _REFUSED for part in path[1:].split("/")):
             raise InvalidPath(f"{path!r}: has an empty part, '.' or '..'")
-    return name[1:]
+    if "\0" in path or not path.startswith("/"):
+        raise InvalidPath(f"{path!r}: not an absolute path")
+    try:
+        return path[1:].encode()
+    except UnicodeEncodeError:
+        raise InvalidPath(f"{path!r}: not UTF-8") from None
 
 
 def above(path: str) -> str:

@@ -274,3 +274,14 @@ def test_satisfies_the_interface(tmp_path: Path) -> None:
     fs: FileSystem = make(tmp_path)
     fs.close()
     assert sys.version_info >= (3, 11)
+
+
+def test_attribute_past_the_usual_size(tmp_path: Path) -> None:
+    """Where the file system takes it (ext4 has room for one block less a little, tmpfs and XFS for 64 KiB)."""
+    with closing(make(tmp_path)) as fs:
+        (tmp_path / "f").touch()
+        try:
+            os.setxattr(tmp_path / "f", "user.s3", b"x" * 5000)
+        except OSError as error:
+            pytest.skip(f"no room for it: {error.strerror}")
+        assert fs.status("/f").x_attr == {"user.s3": b"x" * 5000}
