@@ -1,7 +1,9 @@
 """A request's body as it comes over a connection, transport framing removed.
 
-Rules: 100 Continue is sent when somebody wants the body, at most once, and never when the body is there already.
-What lies behind the body goes back into the connection's inbox.
+Rules: 100 Continue is sent when somebody wants the body, at most once, and never when the body is there already.  An
+empty body is asked for as well: botocore (seen with 1.44), answered without it, believes of the next answer on that
+connection that its status line is read already, and waits for its end in vain.  What lies behind the body goes back
+into the connection's inbox.
 
 Follows RFC 9110 10.1.1 (Expect; expectations other than 100-continue are ignored, as AWS does), RFC 9112 6.
 """
@@ -35,7 +37,13 @@ class SocketBody:
         self._timeout = timeout
         self._pace: Pace | None = None
         expect = head.headers.get("expect")
-        self._awaited = expect is not None and expect.lower() == "100-continue" and head.version == (1, 1)
+        self._awaited = (
+            expect is not None
+            and expect.lower() == "100-continue"
+            and head.version == (1, 1)
+            and ("content-length" in head.headers or "transfer-encoding" in head.headers)
+        )
+        """The client waits to be told to go on."""
 
     @property
     def complete(self) -> bool:
@@ -51,11 +59,11 @@ class SocketBody:
     def begin(self) -> Sequence[memoryview]:
         """Answer what has come with the head; ask for the rest.  Raises BadRequest, ConnectionLost."""
         self._pace = Pace(self._timeout)
-        pieces = self._take(memoryview(self._connection.take_inbox()))
-        if self._awaited and not pieces and not self.framing.complete:
-            self._awaited = False
+        data = self._connection.take_inbox()
+        awaited, self._awaited = self._awaited, False
+        if awaited and not data:
             self._connection.send_all(CONTINUE, self._pace)
-        return pieces
+        return self._take(memoryview(data))
 
     def fill(self, buffer: memoryview) -> tuple[int, Sequence[memoryview]]:
         """See ``receive.BodySource.fill``."""
@@ -81,10 +89,10 @@ class SocketBody:
                 self._take(memoryview(self._connection.take_inbox()))
             except S3Error:
                 return False
-        if self.framing.complete:
-            return True
         # A client that still waits for 100 Continue may send the body, or its next request instead.
-        return not self._awaited and self.framing.wanted <= DRAINED
+        if self._awaited and not self.received:
+            return False
+        return self.framing.complete or self.framing.wanted <= DRAINED
 
     def _take(self, data: memoryview) -> Sequence[memoryview]:
         try:
