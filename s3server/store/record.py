@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import mimetypes
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -88,7 +89,7 @@ def decode(value: bytes | None) -> Record | None:
     if value is None:
         return None
     try:
-        f = _load(value)
+        f = load_json(value)
         return record_of(f) if "etag" in f else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
@@ -97,15 +98,20 @@ def decode(value: bytes | None) -> Record | None:
 def decode_side(value: bytes) -> tuple[str, str, str, Record] | None:
     """Answer bucket, key, side id and the whole record of a side file; None when it is damaged."""
     try:
-        f = json.loads(value)
+        f = load_json(value)
         return f["bucket"], f["key"], f["side"], replace(record_of(f["record"]), side=f["side"])
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
 def record_of(f: Mapping[str, Any]) -> Record:
-    """Build a record from decoded JSON.  Raises KeyError, TypeError, ValueError for what is none."""
+    """Build a record from decoded JSON.  Raises KeyError, TypeError, ValueError for what is none.
+
+    Others can write attributes too: only text that could be ours gets any further.
+    """
     parts = f.get("parts")
+    if not (_ETAG.fullmatch(f["etag"]) and type(f["size"]) is type(f["mtime"]) is int):
+        raise ValueError("not a record of ours")
     return Record(
         etag=f["etag"],
         size=f["size"],
@@ -120,6 +126,7 @@ def record_of(f: Mapping[str, Any]) -> Record:
     )
 
 
+_ETAG = re.compile(r"[!#-~]{1,80}")
 _NONE = Checksums()
 _PLAIN = ObjectAttributes()
 
@@ -128,6 +135,8 @@ def attributes_of(f: Mapping[str, Any]) -> ObjectAttributes:
     """Build ObjectAttributes from decoded JSON."""
     if not ("type" in f or "headers" in f or "metadata" in f or "class" in f):
         return _PLAIN
+    if type(f.get("type", "")) is not str or type(f.get("class", "")) is not str:
+        raise TypeError("not text")
     return ObjectAttributes(
         f.get("type"), _pairs(f.get("headers")), _pairs(f.get("metadata")), f.get("class", "STANDARD")
     )
@@ -164,9 +173,12 @@ def _fields(record: Record) -> dict[str, Any]:
     return f
 
 
-def _load(value: bytes) -> Any:
+def load_json(value: bytes) -> Any:
     """Decode JSON; ValueError.  (json.loads would first guess an encoding, which costs as much as decoding.)"""
-    return _decode(value.decode())
+    try:
+        return _decode(value.decode())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 _decode = json.JSONDecoder().decode
@@ -177,7 +189,11 @@ def _dump(fields: Mapping[str, Any]) -> bytes:
 
 
 def _pairs(value: Mapping[str, str] | None) -> Pairs:
-    return tuple(value.items()) if value else ()
+    if not value:
+        return ()
+    if not all(type(v) is str for v in value.values()):
+        raise TypeError("not text")
+    return tuple(value.items())
 
 
 # ------------------------------------------------------------------------------------- what the core sees
@@ -226,8 +242,8 @@ def row_of(status: FileStatus, key: str) -> ObjectRow:
     value = status.x_attr.get(ATTRIBUTE)
     if value is not None:
         try:
-            f = _load(value)
-            if f["size"] == status.len and f["mtime"] == status.mtime_ns // 1_000_000:
+            f = load_json(value)
+            if f["size"] == status.len and f["mtime"] == status.mtime_ns // 1_000_000 and _ETAG.fullmatch(f["etag"]):
                 checksums = f.get("checksums")
                 return ObjectRow(
                     key,

@@ -32,7 +32,7 @@ from s3proto.model import BucketInfo, Owner
 from s3proto.names import RESERVED_BUCKETS, is_bucket_name
 from s3server.store.keypath import RESERVED
 from s3server.store.publish import temporary_name
-from s3server.store.record import ATTRIBUTE
+from s3server.store.record import ATTRIBUTE, load_json
 
 ROOT = f"/{RESERVED}"
 MAX_DOCUMENT = 64 * 2**20
@@ -72,7 +72,7 @@ def read_file(fs: FileSystem, path: str) -> bytes:
 
 def read_document(fs: FileSystem, path: str) -> Any:
     """Decode a JSON document.  NotFound; ValueError when it is damaged."""
-    return json.loads(read_file(fs, path))
+    return load_json(read_file(fs, path))
 
 
 def write_document(fs: FileSystem, path: str, value: bytes, mtime_ns: int) -> None:
@@ -152,7 +152,7 @@ class Buckets:
 
     def of_status(self, name: str, status: FileStatus) -> Bucket:
         try:
-            f = json.loads(status.x_attr.get(ATTRIBUTE, b"{}"))
+            f = load_json(status.x_attr.get(ATTRIBUTE, b"{}"))
             owner = Owner(f["owner"], f["name"]) if "owner" in f else ADMINISTRATOR
             created = f.get("created", status.mtime_ns / 1e9)
             # a directory that was copied or renamed by hand settles its id in id_of
@@ -182,7 +182,7 @@ class Buckets:
     def _inherited_id(self, name: str) -> str | None:
         """The id of a renamed bucket; None for a plain directory, and for a copy of a bucket that is still there."""
         try:
-            f = json.loads(self._fs.status(f"/{name}").x_attr.get(ATTRIBUTE, b"{}"))
+            f = load_json(self._fs.status(f"/{name}").x_attr.get(ATTRIBUTE, b"{}"))
             former: Any = f.get("bucket")
             bucket_id: Any = f.get("id")
             if not (isinstance(former, str) and isinstance(bucket_id, str) and re.fullmatch("[0-9a-f]{24}", bucket_id)):

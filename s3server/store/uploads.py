@@ -52,7 +52,7 @@ from s3proto.model import (
     UploadRow,
 )
 from s3server.store.publish import temporary_name
-from s3server.store.record import ATTRIBUTE, attribute_fields, attributes_of
+from s3server.store.record import ATTRIBUTE, attribute_fields, attributes_of, load_json
 from s3server.store.state import ROOT, entries, make_directories, read_document, remove_tree, write_document
 
 UPLOAD_ID = re.compile(r"[0-9a-f]{12}[0-9a-f]{20}")
@@ -424,7 +424,7 @@ def _completed(f: Any) -> Completed:
 
 def _stored_part(name: str, status: FileStatus, directory: str) -> StoredPart | None:
     try:
-        f = json.loads(status.x_attr[ATTRIBUTE])
+        f = load_json(status.x_attr[ATTRIBUTE])
         token = f.get("token")
         if token is None and status.len != f["size"]:
             return None
@@ -437,6 +437,6 @@ def _stored_part(name: str, status: FileStatus, directory: str) -> StoredPart | 
 
 def _id(status: FileStatus) -> Any:
     try:
-        return json.loads(status.x_attr[ATTRIBUTE]).get("id")
+        return load_json(status.x_attr[ATTRIBUTE]).get("id")
     except (ValueError, KeyError, AttributeError):
         return None

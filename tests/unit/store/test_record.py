@@ -1,0 +1,126 @@
+"""Records: what is written comes back; what others wrote never raises and never speaks for our bytes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from curvinefs.api import FileKind, FileStatus
+from s3proto.model import Checksums, ObjectAttributes
+from s3server.store.record import (
+    ATTRIBUTE,
+    INLINE,
+    PartRecord,
+    Record,
+    decode,
+    decode_side,
+    encode,
+    encode_attribute,
+    encode_side,
+    foreign,
+    info_of,
+    of_status,
+    row_of,
+)
+
+text = st.text(st.characters(codec="utf-8"), max_size=20)
+pairs = st.dictionaries(text, text, max_size=3).map(lambda d: tuple(d.items()))
+checksums = st.one_of(
+    st.just(Checksums()),
+    st.builds(Checksums, st.just((("CRC32", "AAAAAA=="),)), st.sampled_from(["FULL_OBJECT", "COMPOSITE"])),
+)
+records = st.builds(
+    Record,
+    etag=st.from_regex("[0-9a-f]{32}(-[1-9]{1,4})?", fullmatch=True),
+    size=st.integers(0, 1 << 50),
+    mtime_ms=st.integers(0, 1 << 42),
+    attributes=st.builds(ObjectAttributes, st.none() | text, pairs, pairs, st.sampled_from(["STANDARD", "GLACIER"])),
+    checksums=checksums,
+    blake3=st.none() | st.just("ab" * 32),
+    parts=st.none()
+    | st.lists(st.builds(PartRecord, st.integers(1, 9), st.integers(0, 9), text, pairs), max_size=3).map(tuple),
+    parts_count=st.none() | st.integers(1, 10_000),
+    upload=st.none() | st.tuples(text, text),
+)
+
+
+def status_of(record: Record, value: bytes) -> FileStatus:
+    return FileStatus(FileKind.FILE, 7, record.size, record.mtime_ms * 1_000_000 + 123, {ATTRIBUTE: value})
+
+
+@given(records)
+def test_a_record_comes_back(record: Record) -> None:
+    assert decode(encode(record)) == record
+    assert of_status(status_of(record, encode(record)), "k") == record
+
+
+@given(records)
+def test_a_long_record_comes_back_in_two_pieces(record: Record) -> None:
+    record = replace(record, side="0" * 32)
+    assert decode_side(encode_side(record, "bucket", "key")) == ("bucket", "key", "0" * 32, record)
+    short = decode(encode_attribute(record))
+    assert short is not None and short.side == record.side
+    assert (short.etag, short.size, short.mtime_ms, short.checksums) == (
+        record.etag,
+        record.size,
+        record.mtime_ms,
+        record.checksums,
+    )
+
+
+def test_the_attribute_of_a_long_record_is_short() -> None:
+    attributes = ObjectAttributes("t" * 5000, (("cache-control", "c" * 5000),), (("m", "v" * 5000),))
+    record = Record("e" * 38, 1 << 42, 1 << 42, attributes, parts=(PartRecord(1, 1, "e"),) * 10_000, side="0" * 32)
+    assert len(encode_attribute(record)) < INLINE / 2
+
+
+@given(records)
+def test_a_row_agrees_with_the_record(record: Record) -> None:
+    row = row_of(status_of(record, encode(record)), "k")
+    info = info_of(record, "k")
+    assert (row.key, row.size, row.etag, row.last_modified) == (info.key, info.size, info.etag, info.last_modified)
+    assert row.storage_class == record.attributes.storage_class and row.checksum_type == record.checksums.type
+
+
+garbage = st.one_of(
+    st.binary(max_size=40),
+    st.sampled_from(
+        [
+            b"{}",
+            b"[]",
+            b"null",
+            b'{"etag":1}',
+            b'{"etag":"x","size":"1","mtime":1}',
+            b'{"etag":"x\\r\\nSet-Cookie: x","size":3,"mtime":1000000000000}',
+            b"[" * 5000,
+        ]
+    ),
+)
+
+
+@given(garbage)
+def test_garbage_in_an_attribute_makes_a_foreign_file(value: bytes) -> None:
+    status = FileStatus(FileKind.FILE, 255, 3, 10**18, {ATTRIBUTE: value})
+    assert of_status(status, "a.txt") == foreign(status, "a.txt")
+    assert row_of(status, "a.txt").etag == foreign(status, "").etag
+    assert decode_side(value) is None
+
+
+@pytest.mark.parametrize("changed", [{"len": 4}, {"mtime_ns": 2_000_000}])
+def test_a_record_speaks_for_its_own_bytes_only(changed: dict[str, Any]) -> None:
+    record = Record("etag", 3, 1)
+    status = FileStatus(FileKind.FILE, 1, 3, 1_000_000, {ATTRIBUTE: encode(record)})
+    assert of_status(status, "k") == record
+    assert of_status(replace(status, **changed), "k").etag != "etag"
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [("a.html", "text/html"), ("a.tar.gz", "application/gzip"), ("a", None), ("x/y.JSON", "application/json")],
+)
+def test_the_type_of_a_foreign_file_is_its_suffix_s(name: str, content_type: str | None) -> None:
+    assert foreign(FileStatus(FileKind.FILE, 1, 1, 1), name).attributes.content_type == content_type
