@@ -1,9 +1,9 @@
 """Files that are written in places, by any process, in any order: one block of the file for each place.
 
 ``PATH`` is an unfinished file whose block size is the part size; its block n is place n.  ``PATH.parted`` is a
-directory: its attributes say part size, writer's name and inode of ``PATH``, and ``closed`` once somebody joins.  In it the file
-``NNNNNNNN`` is the claim of place N: unfinished while its writer lives (or died), finished without a token when the
-place is lost, finished with a token when the part is whole.
+directory: its attributes say part size, writer's name and inode of ``PATH``, and ``closed`` once somebody joins.  In it
+the file ``NNNNNNNN`` is the claim of place N: unfinished while its writer lives (or died), finished without a token
+when the place is lost, finished with a token when the part is whole.
 
 Rules
 - A place is given out once: creating its claim is exclusive.
