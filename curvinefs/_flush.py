@@ -89,11 +89,14 @@ class SharedFlush:
             mine.running.release()
 
 
+_Pending = OrderedDict[Identity, tuple[int, str | None]]
+"""A descriptor of our own, and the directory's path when a name was added to it."""
+
+
 class _Deferred(threading.local):
     """What the current thread has put off: directories by identity, in the order of their first change."""
 
-    pending: OrderedDict[Identity, tuple[int, str | None]] | None = None
-    """A descriptor of our own, and the directory's path when a name was added to it."""
+    pending: _Pending | None = None
 
 
 class Flusher:
@@ -119,21 +122,21 @@ class Flusher:
     def shared_file(self, fd: int) -> None:
         """Contents of a file that other threads write and flush too."""
         if self._enabled:
-            self._flush(fd, self._kernel.identity(fd))
+            self._flush(fd, self._kernel.identity(fd), set())
 
     def removed(self, fd: int) -> None:
         """A name was taken from the directory open at ``fd``."""
         if self._enabled:
             identity = self._kernel.identity(fd)
             if not self._put_off(fd, identity, None):
-                self._flush(fd, identity)
+                self._flush(fd, identity, set())
 
     def added(self, fd: int, directory: str) -> None:
         """A name was added to the directory open at ``fd``: flush it and what of the way to it is not known to be."""
         if self._enabled:
             identity = self._kernel.identity(fd)
             if not self._put_off(fd, identity, directory):
-                self._flush_way(fd, identity, directory)
+                self._flush_way(fd, identity, directory, set())
 
     def made(self, fd: int, directory: str, name: str) -> None:
         """The directory ``name`` was made in the one open at ``fd``."""
@@ -157,8 +160,9 @@ class Flusher:
         pending = self._deferred.pending = OrderedDict()
         try:
             yield
+            flushed: set[Identity] = set()  # since the end of the block: good for all that happened in it
             while pending:
-                self._settle(pending)
+                self._settle(pending, flushed)
         finally:
             self._deferred.pending = None
             for fd, _ in pending.values():
@@ -171,25 +175,26 @@ class Flusher:
         known = pending.get(identity)
         if known is None:
             if len(pending) >= _PUT_OFF:
-                self._settle(pending)
+                self._settle(pending, set())
             pending[identity] = (os.dup(fd), directory)
         elif directory is not None:
             pending[identity] = (known[0], directory)
         return True
 
-    def _settle(self, pending: OrderedDict[Identity, tuple[int, str | None]]) -> None:
+    def _settle(self, pending: _Pending, flushed: set[Identity]) -> None:
+        """Flush what was put off first, but not again what is in ``flushed``."""
         identity, (fd, directory) = pending.popitem(last=False)
         try:
             if directory is None:
-                self._flush(fd, identity)
+                self._flush(fd, identity, flushed)
             else:
-                self._flush_way(fd, identity, directory)
+                self._flush_way(fd, identity, directory, flushed)
         finally:
             os.close(fd)
 
-    def _flush_way(self, fd: int, identity: Identity, directory: str) -> None:
-        self._flush(fd, identity)
-        flushed = {}
+    def _flush_way(self, fd: int, identity: Identity, directory: str, flushed: set[Identity]) -> None:
+        self._flush(fd, identity, flushed)
+        learned = {}
         while directory != "/" and (identity.born_ns is None or self._known.get(directory) != identity):
             parent_path = above(directory)
             try:
@@ -198,15 +203,17 @@ class Flusher:
                 return  # the whole tree went meanwhile, and the name with it
             try:
                 identity_above = self._kernel.identity(parent)
-                self._flush(parent, identity_above)
+                self._flush(parent, identity_above, flushed)
             finally:
                 os.close(parent)
-            flushed[directory] = identity
+            learned[directory] = identity
             directory, identity = parent_path, identity_above
-        if flushed:
+        if learned:
             if len(self._known) > _REMEMBERED:
                 self._known.clear()
-            self._known.update(flushed)
+            self._known.update(learned)
 
-    def _flush(self, fd: int, identity: Identity) -> None:
-        self._shared.run(identity, partial(self._kernel.fsync, fd))
+    def _flush(self, fd: int, identity: Identity, flushed: set[Identity]) -> None:
+        if identity not in flushed:
+            self._shared.run(identity, partial(self._kernel.fsync, fd))
+            flushed.add(identity)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from curvinefs._linux import Kernel
@@ -62,6 +63,23 @@ def open_state(kernel: Kernel, root: int, where: str, attribute_kind: AttributeK
         os.close(fd)
         raise
     return State(fd, made, fs_type)
+
+
+def make_root(kernel: Kernel, path: str, *, durable: bool) -> None:
+    """Make the directory and what is missing above it.  Raises OSError."""
+    if os.path.isdir(path):
+        return
+    os.makedirs(path, exist_ok=True)
+    if durable:
+        for directory in Path(path).absolute().parents:
+            try:
+                fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+            except PermissionError:
+                return  # not ours, so neither made nor changed by us
+            try:
+                kernel.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def make_directory(kernel: Kernel, parent: int, name: str) -> int:

@@ -28,7 +28,7 @@ from typing import Literal
 from curvinefs._attributes import Attributes, NativeAttributes, RecordAttributes, bare_status
 from curvinefs._content import LocalFile, LocalWriter, Volume
 from curvinefs._flush import Flusher
-from curvinefs._format import AttributeKind, make_directory, open_state, temporary_name
+from curvinefs._format import AttributeKind, make_directory, make_root, open_state, temporary_name
 from curvinefs._linux import DIRECTORY, HANDLE, NOT_READABLE, READ, Kernel, fs_error
 from curvinefs._listing import Directory, LocalEntry, NameCache
 from curvinefs._locks import LocalLock, Locks
@@ -72,7 +72,7 @@ class LocalFileSystem:
         durable = durability == "full"
         with ExitStack() as opened:
             try:
-                os.makedirs(root, exist_ok=True)
+                make_root(kernel, root, durable=durable)
                 self._root = Root(kernel, root, walk=walk)
                 opened.callback(self._root.close)
                 state = open_state(kernel, self._root.fd, root, attribute_kind)

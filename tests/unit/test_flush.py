@@ -203,6 +203,23 @@ def test_a_failed_flush_fails_all_whom_it_served() -> None:
     flush.run("key", lambda: None)  # the next one is judged for itself
 
 
+def test_deferred_flushes_each_directory_once(recorded: tuple[LocalFileSystem, Recorder]) -> None:
+    fs, kernel = recorded
+    with fs.deferred():
+        fs.mkdir("/d/e")
+        fs.mkdir("/d/e/f")
+        put(fs, "/d/e/f/x")
+        put(fs, "/d/e/y")
+    assert [call for call in kernel.calls if ".s3~tmp" not in call and call.startswith("fsync")] == [
+        "fsync d",
+        "fsync e",
+        "fsync f",
+    ]
+    kernel.calls.clear()
+    put(fs, "/d/e/f/z")
+    assert kernel.calls[-2:] == ["rename in f", "fsync f"]  # the way is known
+
+
 def test_many_directories_wait_for_few_descriptors(recorded: tuple[LocalFileSystem, Recorder]) -> None:
     fs, kernel = recorded
     before = len(os.listdir("/proc/self/fd"))

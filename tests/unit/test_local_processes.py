@@ -15,6 +15,25 @@ from tests.local_kit import in_child, make
 # -- other processes
 
 
+def test_processes_open_a_new_store_at_once(tmp_path: Path) -> None:
+    children = []
+    for _ in range(6):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                with closing(make(tmp_path / "new" / "store")) as fs:
+                    fs.mkdir(f"/{os.getpid()}", {"user.s3": b"x"})
+                    code = 0
+            finally:
+                os._exit(code)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0] * 6
+    assert sorted(os.listdir(tmp_path / "new/store/.s3~")) == ["format.json", "locks"]
+    with closing(make(tmp_path / "new/store")) as fs:
+        assert names(fs, "/") == sorted([".s3~", *map(str, children)])
+
+
 def test_writer_of_a_dead_process_is_abandoned(tmp_path: Path) -> None:
     with closing(make(tmp_path)) as fs:
 
