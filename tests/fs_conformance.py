@@ -7,6 +7,7 @@ same store, as another gateway has.  Each test works in ``/t``, which the suite 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +40,7 @@ def put(
 ) -> None:
     directory, _, name = path.rpartition("/")
     named = {"user.s3" if key == "s3" else key: value for key, value in attributes.items()}
-    with closing(fs.create(f"{directory}/.s3~tmp.{next(_numbers)}")) as writer:
+    with closing(fs.create(f"{directory}/.s3~tmp.{os.getpid()}.{next(_numbers)}")) as writer:
         writer.write(data)
         writer.complete(named, MTIME)
         writer.rename(name, flags)
