@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import quote
 
 from tests.crash.client import Answer, Client, Lost
@@ -94,11 +95,25 @@ class Load:
             assert not thread.is_alive(), "a client hangs"
 
 
+class _LoadClient(Client):
+    """Takes what a dying store still answers for no answer."""
+
+    def __init__(self, load: Load) -> None:
+        super().__init__(load.gateway)
+        self._ending = load.ending
+
+    def request(self, *args: Any, **kwargs: Any) -> Answer:
+        answer = super().request(*args, **kwargs)
+        if answer.status == 500 and self._ending.is_set():
+            raise Lost("the power was cut")
+        return answer
+
+
 class _Worker:
     def __init__(self, load: Load, chance: random.Random) -> None:
         self._load, self._bucket, self._ledger = load, load.bucket, load.ledger
         self._chance = chance
-        self._client = Client(load.gateway)
+        self._client = _LoadClient(load)
         self._open: list[Upload] = []
         self._operations: dict[Callable[[], None], int] = {
             self._put: 30,

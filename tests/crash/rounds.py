@@ -1,23 +1,29 @@
-"""Rounds of load, kill, restart and verification of one gateway."""
+"""Rounds of load, kill (or power cut), restart and verification of one gateway."""
 
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.crash.client import Client
 from tests.crash.ledger import Ledger
 from tests.crash.load import COUNTERS, SEED, Load, Upload
 from tests.crash.verify import left_overs, verify
 from tests.gateway import Gateway
+from tools.powercut import cut_power, mounted
 
 CLIENTS = 8
+IMAGE = 2 << 30
+"""Bytes; the file is sparse."""
 SHORTEST, LONGEST = 0.3, 2.5
 """Seconds of load before a kill."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Rounds:
     """Kills one gateway again and again, and knows what must be in its bucket."""
 
@@ -49,7 +55,7 @@ class Rounds:
         load.start(CLIENTS, chance.randrange(1 << 30))
         threading.Event().wait(chance.uniform(SHORTEST, LONGEST))
         load.ending.set()
-        self.gateway.kill()
+        self.crash()
         load.join()
         self.ledger.killed()
         self.kills += 1
@@ -59,6 +65,10 @@ class Rounds:
             self.repair()
         self.gateway.restart()
         verify(self.gateway, self.bucket, self.ledger, self.uploads)
+
+    def crash(self) -> None:
+        """What happens at the end of each load."""
+        self.gateway.kill()
 
     def repair(self) -> None:
         """``check --repair`` removes what killed writers left; a second one finds nothing."""
@@ -84,3 +94,37 @@ class Rounds:
         self.repair()
         if kept := left_overs(self.gateway):
             self.ledger.violation(f"left-overs after DeleteBucket and repair: {kept}")
+
+
+@dataclass(kw_only=True)
+class PowerCuts(Rounds):
+    """Before the kill the store's file system is shut down without its journal: what was not flushed is gone."""
+
+    disk: Disk
+
+    def crash(self) -> None:
+        cut_power(self.disk.where)
+        self.gateway.kill()
+        self.disk.mount_again()
+
+
+class Disk:
+    """An ext4 image below ``directory``, mounted at ``where``.  Needs root and loop devices: ``powercut.why_not``."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises subprocess.CalledProcessError when it cannot be made or mounted here."""
+        self.where = directory / "mounted"
+        self._image = directory / "image"
+        self._mounted = ExitStack()
+        self.where.mkdir()
+        with open(self._image, "wb") as image:
+            image.truncate(IMAGE)
+        subprocess.run(["mkfs.ext4", "-q", "-F", self._image], check=True, capture_output=True)
+        self._mounted.enter_context(mounted(self._image, self.where))
+
+    def mount_again(self) -> None:
+        self._mounted.close()
+        self._mounted.enter_context(mounted(self._image, self.where))
+
+    def close(self) -> None:
+        self._mounted.close()
