@@ -20,14 +20,10 @@ from s3server.config import ServerConfig
 from s3server.credentials import CredentialStore
 from s3server.exchange import Service
 from s3server.gateway import Gateway
-from s3server.receive import BufferPool, Receiver
+from s3server.receive import ROTATING, BufferPool, Receiver
 from s3server.spool import MemoryBudget
 from s3server.store import ObjectStore
 from s3server.store.sweep import DAY, Sweeper
-
-LARGE_BUFFERS = 48
-"""Buffers of 1 MiB that the large bodies of a process share, three each."""
-
 
 class Assembly:
     """Everything of one process that lives as long as it does."""
@@ -44,9 +40,10 @@ class Assembly:
             config.credentials_file, config.cache_refresh_interval_secs, config.stats_file
         )
         budget = MemoryBudget(config.put_max_memory_buffer)
-        # Digests keep a core busy each: more threads than cores would only take turns.
-        digest_threads = ThreadPoolExecutor(max(2, len(os.sched_getaffinity(0))), "digest")
-        receiver = Receiver(BufferPool(LARGE_BUFFERS), digest_threads, budget)
+        # A digest keeps a core busy: with more of them than cores, bodies would only take turns, and hashing where
+        # they are received costs less.
+        cores = max(2, len(os.sched_getaffinity(0)))
+        receiver = Receiver(BufferPool(ROTATING * cores), ThreadPoolExecutor(cores, "digest"), budget)
         self.gateway = Gateway(self.store, self.credentials, receiver, budget, config.put_memory_buffer_threshold)
         self.service = Service(
             self.gateway,
