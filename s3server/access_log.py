@@ -1,8 +1,9 @@
 """One line per request, written after its last byte.
 
-    time request-id client access-key-id "METHOD target" status error-code bytes-in bytes-out milliseconds
+    TIME INFO curvine_s3_gateway.access: request-id client access-key-id "METHOD target" status error-code bytes-in
+    bytes-out milliseconds
 
-``-`` stands for nothing.  Rules: no secret ever (signatures, tokens and credentials in a query are replaced by
+(one line).  TIME is the request's arrival; ``-`` stands for nothing.  Rules: no secret ever (signatures, tokens and credentials in a query are replaced by
 ``...``); a client cannot write a line of its own (whatever is not printable ASCII is escaped).  A request only
 appends a tuple; formatting and writing happen a batch at a time (``flush``, called by the worker's housekeeping), and
 not at all when the logger ``curvine_s3_gateway.access`` is above INFO.
@@ -16,9 +17,10 @@ import logging
 import re
 import threading
 import time
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
-LOGGER = logging.getLogger("curvine_s3_gateway.access")
+NAME = "curvine_s3_gateway.access"
+LOGGER = logging.getLogger(NAME)
 BATCH = 512
 """Entries that wait at most; the request that adds one more writes them."""
 MAX_TARGET = 2048
@@ -63,6 +65,14 @@ def safe_target(target: str) -> str:
     return escape(target)
 
 
+def write_to(stream: TextIO) -> None:
+    """Let the access log go to ``stream`` as it is: its lines carry time and name already."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOGGER.handlers[:] = [handler]
+    LOGGER.propagate = False
+
+
 class AccessLog:
     """Collects entries of all threads of a process."""
 
@@ -84,11 +94,11 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        """Write what has been collected."""
+        """Write what has been collected, as one record of many lines."""
         with self._lock:
             entries, self._entries = self._entries, []
-            for entry in entries:
-                self._logger.info("%s", self.line(entry))
+            if entries:
+                self._logger.info("%s", "\n".join([self.line(entry) for entry in entries]))
 
     def line(self, entry: Entry) -> str:
         """Format one entry, without line end."""
@@ -97,7 +107,7 @@ class AccessLog:
             self._second = second
             self._stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return (
-            f"{self._stamp}.{int(entry.time % 1 * 1000):03d}Z {entry.request_id} {entry.peer}"
+            f"{self._stamp}.{int(entry.time % 1 * 1000):03d}Z INFO {NAME}: {entry.request_id} {entry.peer}"
             f' {escape(entry.access_key_id) or "-"} "{escape(entry.method)} {safe_target(entry.target)}" {entry.status}'
             f' {entry.error_code or "-"} {entry.bytes_in} {entry.bytes_out} {entry.seconds * 1000:.1f}'
         )

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 
 from curvinefs.api import FsError
-from s3server import log
+from s3server import access_log, log
 from s3server.assembly import Assembly
 from s3server.balance import Balance
 from s3server.config import ServerConfig
@@ -45,6 +45,7 @@ def run(config: ServerConfig, listener: Listener, balance: Balance, index: int, 
     """
     supervisor = os.getppid()
     sys.setswitchinterval(SWITCH)
+    access_log.write_to(sys.stderr)
     try:
         assembly = Assembly(config)
     except (FsError, CredentialError, OSError) as error:

