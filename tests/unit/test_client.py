@@ -1,18 +1,15 @@
-"""The Curvine client: the conformance suite on the simulated cluster and, when CURVINE_MASTERS is set, on a live one."""
+"""The Curvine client: the conformance suite on the simulated cluster."""
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from curvinefs.api import FileSystem
-from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import Options
 from tests.fs_conformance import FileSystemConformance, put
 from tests.sim.cluster import FAST, Cluster
