@@ -1,7 +1,8 @@
 """Real client programs and boto3, pointed at a gateway: what the tests of this directory share.
 
-Rules: a client sees no configuration but what is given here (its HOME is empty, its environment is made new), runs
-for TIMEOUT seconds at most, and has ended when ``run`` returns.  A program that is not installed skips the test and says so.
+Rules: a client sees no configuration but what is given here (its HOME is empty, its environment is made new), runs for
+TIMEOUT seconds at most, and has ended when ``run`` returns.  A program that is not installed skips the test and says
+so.
 """
 
 from __future__ import annotations
