@@ -3,7 +3,9 @@
     TIME INFO curvine_s3_gateway.access: request-id client access-key-id "METHOD target" status error-code bytes-in
     bytes-out milliseconds
 
-(one line).  TIME is the request's arrival; ``-`` stands for nothing.  Rules: no secret ever (signatures, tokens and credentials in a query are replaced by
+(one line).  TIME is the request's arrival; ``-`` stands for nothing.
+
+Rules: no secret ever (signatures, tokens and credentials in a query are replaced by
 ``...``); a client cannot write a line of its own (whatever is not printable ASCII is escaped).  A request only
 appends a tuple; formatting and writing happen a batch at a time (``flush``, called by the worker's housekeeping), and
 not at all when the logger ``curvine_s3_gateway.access`` is above INFO.

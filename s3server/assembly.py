@@ -25,6 +25,7 @@ from s3server.spool import MemoryBudget
 from s3server.store import ObjectStore
 from s3server.store.sweep import DAY, Sweeper
 
+
 class Assembly:
     """Everything of one process that lives as long as it does."""
 

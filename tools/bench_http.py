@@ -233,17 +233,16 @@ def main() -> None:
 
 
 def report(rows: dict[tuple[str, str], list[Row]], base: str) -> None:
-    print(
-        f"{'workload':9} {'server':8} {'req/s':>8} {'MiB/s':>7} {'p50 ms':>8} {'p99 ms':>8} {'bad':>5} {base + '/it':>9}"
-    )
-    for (name, server), found in rows.items():
+    header = f"{base}/it"
+    print(f"{'workload':9} {'server':8} {'req/s':>8} {'MiB/s':>7} {'p50 ms':>8} {'p99 ms':>8} {'bad':>5} {header:>9}")
+    for (name, who), found in rows.items():
         rate = statistics.median(row.rate for row in found)
         mine = statistics.median(row.rate for row in rows[name, base])
         p50, p99 = (statistics.median(values) for values in zip(*((row.p50, row.p99) for row in found), strict=True))
         volume = rate * (WORK[name].size if name != "list1k" else 0) / 2**20
         ratio = f"{mine / rate:9.2f}" if rate else "        -"
         bad = sum(row.bad for row in found)
-        print(f"{name:9} {server:8} {rate:8.0f} {volume:7.0f} {p50:8.2f} {p99:8.2f} {bad:5} {ratio}")
+        print(f"{name:9} {who:8} {rate:8.0f} {volume:7.0f} {p50:8.2f} {p99:8.2f} {bad:5} {ratio}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A toy protocol on the real machine room: what a request does stands in its path, and nothing has to be signed.
 
-    GET  /bytes/N        N bytes out of memory           PUT  /body/N      receives at most N bytes, answers size and md5
+    GET  /bytes/N        N bytes out of memory           PUT  /body/N      receives N bytes at most, tells size and md5
     GET  /span/N         N bytes of an opened content    POST /document    receives, and gives back
     GET  /refuse         403, the body is not asked for  GET  /boom        a defect in the core
     GET  /hold           waits until the store is told   GET  /fail        a defect in the store
@@ -43,6 +43,7 @@ from s3server.spool import MemoryBudget
 
 PATIENCE = 10.0
 """Seconds after which a test gives up waiting."""
+LIMITS = Limits()
 CONTENT = bytes(range(256)) * 64
 """What objects consist of, repeated."""
 
@@ -231,9 +232,7 @@ class ToyServer:
 
 
 @contextmanager
-def toy_server(
-    limits: Limits = Limits(), tls: tuple[Path, Path] | None = None, **settings: Any
-) -> Iterator[ToyServer]:
+def toy_server(limits: Limits = LIMITS, tls: tuple[Path, Path] | None = None, **settings: Any) -> Iterator[ToyServer]:
     """Serve the toy protocol on 127.0.0.1, in this process, until the block is left."""
     store = ToyStore()
     listener = Listener(Address("127.0.0.1", 0), *(tls or ()))

@@ -14,9 +14,9 @@ from s3server.receive import BodySource
 from s3server.store import ObjectStore
 from tests.server.toy import ToyStore, toy_gateway
 
-COMMANDS = {
-    value for value in vars(commands).values() if isinstance(value, type) and issubclass(value, Command)
-} - {Command}
+COMMANDS = {value for value in vars(commands).values() if isinstance(value, type) and issubclass(value, Command)} - {
+    Command
+}
 
 
 def test_every_command_has_one_row() -> None:

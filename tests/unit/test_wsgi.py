@@ -67,7 +67,9 @@ def test_chunked_bodies_end_with_the_stream() -> None:
 
 def test_short_bodies_are_incomplete() -> None:
     server = Server()
-    assert server.call("PUT", "/body/100", CONTENT_LENGTH="9", **{"wsgi.input": io.BytesIO(b"abc")}) == b"IncompleteBody"
+    assert (
+        server.call("PUT", "/body/100", CONTENT_LENGTH="9", **{"wsgi.input": io.BytesIO(b"abc")}) == b"IncompleteBody"
+    )
     assert server.status == "400 Bad Request"
 
 
