@@ -312,7 +312,7 @@ class Placement:
                 if not self._workers.avoided() and not self._workers.may_come():
                     failure = NoSpace(str(error))
                     break
-                failure = error
+                failure = error if isinstance(failure, NoWorker) else failure
                 self._workers.forgive()
         raise failure
 

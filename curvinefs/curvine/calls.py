@@ -40,6 +40,8 @@ M = TypeVar("M", bound=Message)
 _WRONLY_CREAT, _TRUNC = 0x41, 0x200
 _WRITE_LOCK, _UNLOCK, _PLOCK = 1, 2, 0
 _FILE = 1
+_TRIES = 3
+"""Lost replies to one change before we give up."""
 MAX_BLOCK_SIZE = 2**32 - 1
 _SEQUENCE_BITS = 24
 
@@ -134,40 +136,40 @@ class Calls:
             group="",
         )
         request = pb.MkdirRequest(path=path, opts=options)
-        lost = False
-        while True:
+        doubt: ReplyLost | None = None
+        for _ in range(_TRIES):
             try:
                 self._master.call(Code.MKDIR, request, pb.MkdirResponse)
                 return
             except Refused as error:
                 refusal = fs_error(error, path)
-                if lost and isinstance(refusal, AlreadyExists):
+                if doubt is not None and isinstance(refusal, AlreadyExists):
                     # Ours, unless somebody made one with the same attributes in the same moment.
                     there = self.find(path)
                     if there is not None and there.is_dir and dict(there.x_attr) == dict(x_attr):
                         return
                 raise refusal from error
             except ReplyLost as error:
-                if lost:
-                    raise Unavailable(f"{path}: {error}") from error
-                lost = True
+                doubt = error
+        raise Unavailable(f"{path}: {doubt}") from doubt
 
     def delete(self, path: str) -> None:
         """A file or empty directory.  NotFound, DirectoryNotEmpty."""
         split(path)
         request = pb.DeleteRequest(path=path, recursive=False)
-        for last in (False, True):
+        doubt: ReplyLost | None = None
+        for _ in range(_TRIES):
             try:
                 self._master.call(Code.DELETE, request, pb.DeleteResponse)
                 return
             except Refused as error:
                 refusal = fs_error(error, path)
-                if last and isinstance(refusal, NotFound):
-                    return  # by the first attempt, whose answer was lost
+                if doubt is not None and isinstance(refusal, NotFound):
+                    return  # by the attempt whose answer was lost
                 raise refusal from error
             except ReplyLost as error:
-                if last:
-                    raise Unavailable(f"{path}: {error}") from error
+                doubt = error
+        raise Unavailable(f"{path}: {doubt}") from doubt
 
     def rename(self, source: str, destination: str, flags: RenameFlag, inode: int) -> None:
         """``inode``: of what is at ``source``; by it we know it again after a lost reply.
@@ -180,36 +182,40 @@ class Calls:
         if parent != split(source)[0]:
             self.want_directory(parent)
         request = pb.RenameRequest(src=source, dst=destination, flags=int(flags))
-        for last in (False, True):
+        doubt: ReplyLost | None = None
+        for _ in range(_TRIES):
             try:
                 self._master.call(Code.RENAME, request, pb.RenameResponse)
                 return
             except Refused as error:
                 raise fs_error(error, f"{source} -> {destination}") from error
             except ReplyLost as error:
+                doubt = error
                 there = self.find(destination)
                 if there is not None and there.id == inode:
                     return
                 waits = self.find(source)
-                if last or waits is None or waits.id != inode:
-                    raise Unavailable(f"{source} -> {destination}: {error}") from error
+                if waits is None or waits.id != inode:
+                    break
+        raise Unavailable(f"{source} -> {destination}: {doubt}") from doubt
 
     def link(self, source: str, destination: str) -> None:
         """NotFound, AlreadyExists, IsADirectory."""
         self.want_directory(split(destination)[0])  # the master would make it
         request = pb.LinkRequest(src_path=checked(source), dst_path=destination)
-        for last in (False, True):
+        doubt: ReplyLost | None = None
+        for _ in range(_TRIES):
             try:
                 self._master.call(Code.LINK, request, pb.LinkResponse)
                 return
             except Refused as error:
                 raise fs_error(error, f"{source} = {destination}") from error
             except ReplyLost as error:
+                doubt = error
                 here, there = self.find(source), self.find(destination)
                 if here is not None and there is not None and here.id == there.id:
                     return
-                if last:
-                    raise Unavailable(f"{source} = {destination}: {error}") from error
+        raise Unavailable(f"{source} = {destination}: {doubt}") from doubt
 
     def want_directory(self, path: str) -> None:
         """NotFound, NotADirectory."""
@@ -331,11 +337,11 @@ class Calls:
         )
         try:
             self._call(Code.COMPLETE_FILE, request, pb.CompleteFileResponse, path)
+            if options is not None and not self._sets_attributes:
+                self._settle_attributes(path, x_attr or {}, mtime_ms)
         except NotFound as error:
-            # It was there when we made it: removed, or forgotten by a master that died.
+            # It was there when we made it: removed, moved, or forgotten by a master that died.
             raise Unavailable(str(error)) from error
-        if options is not None and not self._sets_attributes:
-            self._settle_attributes(path, x_attr or {}, mtime_ms)
 
     def _settle_attributes(self, path: str, x_attr: Mapping[str, bytes], mtime_ms: int | None) -> None:
         """Find out, once, whether CompleteFile takes attributes; set them if it does not."""

@@ -39,7 +39,7 @@ from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.blocks import CHUNK, BlockWriter, Placement
 from curvinefs.curvine.calls import MAX_BLOCK_SIZE, Calls, Commit, block_id, inode_of
 from curvinefs.curvine.errors import NOT_SUM_OF_BLOCKS, BlockFailed
-from curvinefs.curvine.paths import join
+from curvinefs.curvine.paths import join, split
 from curvinefs.curvine.read import CurvineFile
 from curvinefs.curvine.workers import Workers
 from curvinefs.curvine.write import NANOSECONDS
@@ -328,6 +328,7 @@ class _PartSource:
 
 
 def _beside(path: str) -> str:
+    split(path)
     return f"{path}.parted"
 
 

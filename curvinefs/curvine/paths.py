@@ -27,7 +27,7 @@ def checked(path: str) -> str:
     if path == "/":
         return path
     names = data.split(b"/")
-    if names[0] or len(names) > _MAX_LEVELS or len(data) > _MAX_PATH or b"\0" in data:
+    if names[0] or len(names) == 1 or len(names) > _MAX_LEVELS or len(data) > _MAX_PATH or b"\0" in data:
         raise InvalidPath(f"{path!r}: not an absolute path, or too long")
     for name in names[1:]:
         if not name or name in (b".", b"..") or len(name) > MAX_NAME:

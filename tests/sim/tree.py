@@ -178,11 +178,12 @@ class Tree:
         )
 
     def _add(self, path: str, wanted: Wanted, inode: Inode) -> Inode:
-        parent = self._parent(path, wanted)
+        return self._attach(self._parent(path, wanted), path.rpartition("/")[2], inode)
+
+    def _attach(self, parent: Inode, name: str, inode: Inode) -> Inode:
         self.last_id += 1
         inode.id = self.last_id
-        self.by_id[inode.id] = inode
-        parent.children[path.rpartition("/")[2]] = inode
+        self.by_id[inode.id] = parent.children[name] = inode
         parent.mtime = self.now()
         if inode.is_dir:
             parent.nlink += 1
@@ -199,7 +200,7 @@ class Tree:
             if child is None:
                 plain = Wanted(wanted.mode, wanted.owner, wanted.group, create_parent=True)
                 self.poisoned |= not name
-                child = self._add(here, plain, self._new(DIR, plain))
+                child = self._attach(inode, name, self._new(DIR, plain))
             if not child.is_dir:
                 raise common(f"Parent path is not a directory: {here}")
             inode = child

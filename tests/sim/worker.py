@@ -27,6 +27,8 @@ class Worker:
         self.capacity = capacity
         self.hostname = hostname
         self.grants_paths = True
+        self.claims: str | None = None
+        """What it grants paths in, instead of where its blocks are: as if on another machine."""
         self.recovering: set[int] = set()
         """Staged blocks that were under way when it was restarted."""
         self.enforces: str | None = None
@@ -50,6 +52,9 @@ class Worker:
     def find(self, block: int) -> Path | None:
         self.sweep()
         return next((path for path in (self.active(block), self.staged(block)) if path.exists()), None)
+
+    def shown(self, path: Path) -> str:
+        return str(path) if self.claims is None else f"{self.claims}/{path.name}"
 
     def doom(self, block: int, delay_s: float) -> None:
         """Delete a block after some time, as commands in heartbeat replies do."""
@@ -162,7 +167,7 @@ class _Stream:
             id=block, off=request.off, block_size=request.block_size, storage_type=request.block.storage_type
         )
         if request.short_circuit and worker.grants_paths:
-            answer.path = str(staged)
+            answer.path = worker.shown(staged)
         return answer.SerializeToString()
 
     def _write(self, frame: Frame) -> tuple[bytes, bytes]:
@@ -239,7 +244,7 @@ class _Stream:
         except FileNotFoundError:
             raise Refused(Kind.BLOCK_NOT_FOUND, f"Block {request.id} not found") from None
         if request.short_circuit and worker.grants_paths and os.fstat(self._fd).st_size >= request.len:
-            answer.path = str(path)
+            answer.path = worker.shown(path)
             self.close()
         else:
             self._position, self._length, self._chunk = request.off, request.len, request.chunk_size

@@ -1,0 +1,229 @@
+"""Finding the leader, and what may be asked twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from curvinefs.api import AlreadyExists, FsError, NotFound, RenameFlag, Unavailable
+from curvinefs.client import CurvineFileSystem
+from curvinefs.curvine.errors import Kind, Refused
+from curvinefs.curvine.retry import RESEND, Code, new_id
+from tests.sim.cluster import FAST, Cluster
+from tests.sim.kit import MTIME, codes, get, put
+from tests.sim.server import Fault
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with Cluster(tmp_path, masters=3) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def fs(cluster: Cluster) -> Iterator[CurvineFileSystem]:
+    with closing(cluster.client()) as fs:
+        yield fs
+
+
+def test_every_master_call_has_a_rule() -> None:
+    assert set(RESEND) == {code for code in Code if code < Code.WRITE_BLOCK}
+
+
+def test_ids_differ() -> None:
+    assert len({new_id() for _ in range(1000)}) == 1000
+
+
+@pytest.mark.parametrize("leader", [0, 1, 2])
+def test_finds_the_leader(cluster: Cluster, fs: CurvineFileSystem, leader: int) -> None:
+    cluster.leader = leader
+    put(fs, "/f", b"1")
+    asked = [len(master.server.requests) for master in cluster.masters]
+    assert get(fs, "/f") == b"1"
+    after = [len(master.server.requests) for master in cluster.masters]
+    assert [b - a for a, b in zip(asked, after)] == [1 if number == leader else 0 for number in range(3)]
+
+
+def test_follows_a_new_leader(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    put(fs, "/f", b"1")
+    cluster.elect(2)
+    assert get(fs, "/f") == b"1"
+    cluster.elect(1)
+    put(fs, "/f", b"2")
+    assert get(fs, "/f") == b"2"
+
+
+def test_dead_leader(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    put(fs, "/f", b"1")
+    cluster.kill_master(0)
+    cluster.elect(1)
+    assert get(fs, "/f") == b"1"
+
+
+def test_nobody_leads(cluster: Cluster) -> None:
+    cluster.leader = None
+    with closing(cluster.client(replace(FAST, master_patience_s=0.2))) as fs:
+        with pytest.raises(Unavailable, match="no master of .* serves"):
+            fs.status("/")
+
+
+def test_nobody_is_there(cluster: Cluster) -> None:
+    with closing(cluster.client(replace(FAST, master_patience_s=0.2))) as fs:
+        for number in range(3):
+            cluster.kill_master(number)
+        with pytest.raises(Unavailable, match="127.0.0.1"):
+            fs.check()
+
+
+def test_election_ends(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """Kind 2 from all, then one of them leads."""
+    refusal = Refused(Kind.NOT_LEADER, "Not a leader master")
+    for _ in range(3):
+        cluster.fault(Fault.REFUSE, error=refusal)
+    fs.mkdir("/d")
+    assert fs.status("/d").id > 0
+
+
+@pytest.mark.parametrize("kind", [Kind.RAFT, Kind.TIMEOUT, Kind.IN_PROGRESS])
+def test_waits(cluster: Cluster, fs: CurvineFileSystem, kind: Kind) -> None:
+    put(fs, "/f", b"1")
+    cluster.fault(Fault.REFUSE, Code.RENAME, error=Refused(kind, "later"), times=2)
+    put(fs, "/f", b"2")
+    assert get(fs, "/f") == b"2"
+
+
+def test_garbage(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    put(fs, "/f", b"1")
+    cluster.fault(Fault.GARBAGE, Code.FILE_STATUS)
+    assert fs.status("/f").len == 1
+
+
+@pytest.mark.parametrize("after", [0, 1, 21, 22, 30])
+def test_cut_reply(cluster: Cluster, fs: CurvineFileSystem, after: int) -> None:
+    put(fs, "/f", b"1")
+    cluster.fault(Fault.CUT, Code.FILE_STATUS, after=after)
+    assert fs.status("/f").len == 1
+
+
+CHANGES = {
+    "mkdir": Code.MKDIR,
+    "create": Code.CREATE_FILE,
+    "complete": Code.COMPLETE_FILE,
+    "add_block": Code.ADD_BLOCK,
+    "rename": Code.RENAME,
+    "delete": Code.DELETE,
+    "link": Code.LINK,
+    "set_x_attr": Code.SET_ATTR,
+    "set_lock": Code.SET_LOCK,
+}
+
+
+def change_everything(fs: CurvineFileSystem) -> None:
+    fs.mkdir("/d", {"user.s3": b"d"})
+    put(fs, "/d/f", b"data", note=b"n")
+    fs.link("/d/f", "/d/g")
+    fs.set_x_attr("/d/g", {"more": b"m"})
+    fs.rename("/d/g", "/h", RenameFlag.NO_REPLACE)
+    fs.delete("/d/f")
+    with fs.lock("name"):
+        pass
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.LOSE_REQUEST, Fault.CUT])
+@pytest.mark.parametrize("code", CHANGES.values(), ids=CHANGES)
+def test_lost_reply_changes_nothing_for_the_caller(
+    cluster: Cluster, fs: CurvineFileSystem, code: Code, fault: Fault
+) -> None:
+    for skip in (0, 1):
+        cluster.fault(fault, code, times=1, skip=skip)
+    change_everything(fs)
+    assert get(fs, "/h") == b"data"
+    assert fs.status("/h").x_attr == {"note": b"n", "more": b"m"}
+    assert [entry.name for entry in fs.list("/d")] == []
+    assert [entry.name for entry in fs.list("/")] == [".s3~", "d", "h"]
+    assert cluster.state.tree.get("/h").nlink == 1
+
+
+def test_ids_are_used_once(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    change_everything(fs)
+    ids = [req_id for _, _, req_id in cluster.masters[0].server.requests]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
+def test_rename_in_doubt_after_the_leader_died(cluster: Cluster, fs: CurvineFileSystem, done: bool) -> None:
+    """The new leader remembers no ids; the inode tells."""
+    fs.mkdir("/d")
+    with closing(fs.create("/d/tmp")) as writer:
+        writer.write(b"new")
+        writer.complete({}, MTIME)
+        cluster.fault(Fault.LOSE_REPLY if done else Fault.LOSE_REQUEST, Code.RENAME)
+        cluster.fault(Fault.REFUSE, Code.RENAME, error=Refused(Kind.NOT_LEADER, "Not a leader master"))
+        writer.rename("f")
+    assert get(fs, "/d/f") == b"new"
+    assert [entry.name for entry in fs.list("/d")] == ["f"]
+
+
+def test_rename_lost_with_the_file(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """A master that died took the file with it: never a success."""
+    put(fs, "/f", b"old")
+    cluster.keep()
+    with closing(fs.create("/tmp")) as writer:
+        writer.write(b"new")
+        writer.complete({}, MTIME)
+        cluster.kill_master(0, forget=True)
+        cluster.elect(1)
+        with pytest.raises(NotFound):
+            writer.rename("f")
+    assert get(fs, "/f") == b"old"
+
+
+def test_create_in_doubt_is_not_claimed(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    cluster.fault(Fault.LOSE_REPLY, Code.CREATE_FILE)
+    cluster.fault(Fault.REFUSE, Code.CREATE_FILE, error=Refused(Kind.NOT_LEADER, "Not a leader master"))
+    with pytest.raises(Unavailable):
+        fs.create("/f")
+
+
+def test_mkdir_of_others_is_not_ours(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    fs.mkdir("/d", {"user.s3": b"theirs"})
+    cluster.fault(Fault.LOSE_REPLY, Code.MKDIR)
+    with pytest.raises(AlreadyExists):
+        fs.mkdir("/d", {"user.s3": b"ours"})
+
+
+def test_unknown_error_is_an_error(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    cluster.fault(Fault.REFUSE, Code.FILE_STATUS, error=Refused(4711, "what"))
+    with pytest.raises(FsError, match="what"):
+        fs.status("/x")
+
+
+def test_one_call_for_status_two_for_nothing(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    fs.mkdir("/d")
+    put(fs, "/d/f", b"1")
+    server = cluster.masters[0].server
+    server.requests.clear()
+    fs.status("/d/f")
+    assert codes(server) == [Code.FILE_STATUS]
+
+
+def test_calls_of_a_small_put(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    put(fs, "/first", b"1", s3=b"probes whether attributes come with CompleteFile")
+    server, worker = cluster.masters[0].server, cluster.workers[0].server
+    server.requests.clear()
+    worker.requests.clear()
+    put(fs, "/f", b"1", s3=b"x")
+    assert codes(server) == [Code.CREATE_FILE, Code.ADD_BLOCK, Code.COMPLETE_FILE, Code.RENAME]
+    assert [status for _, status, _ in worker.requests] == [0xF2, 0xF3, 0xF5]
+    assert len({req_id for _, _, req_id in worker.requests}) == 1
+
+
+def test_older_masters_ignore_attributes_of_complete(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    cluster.state.sets_attributes_on_complete = False
+    for name in ("/a", "/b"):
+        put(fs, name, b"1", s3=b"x")
+        assert (fs.status(name).x_attr, fs.status(name).mtime_ns) == ({"s3": b"x"}, MTIME)
