@@ -187,6 +187,11 @@ class Gateway:
         with ExitStack() as opened:
             _kill_all(gateway, _handles(opened, _children(gateway.pid)))
 
+    def kill_worker(self, index: int) -> None:
+        """SIGKILL of one worker: the supervisor starts another one.  Returns when it is gone."""
+        with ExitStack() as opened:
+            _kill_workers(_handles(opened, self.worker_pids[index : index + 1]))
+
     def restart(self) -> None:
         """Start again on the same store, after ``kill`` or ``stop``, or as it runs (then it is stopped first)."""
         if self._process is not None:
@@ -259,15 +264,19 @@ def _handles(opened: ExitStack, pids: Sequence[int]) -> list[int]:
 
 
 def _kill_all(gateway: subprocess.Popen[bytes], workers: Sequence[int]) -> None:
-    """Returns when all have gone, so that no descriptor or lock of theirs is left."""
     gateway.kill()
-    for handle in workers:
+    _kill_workers(workers)
+    gateway.wait(STOP_SECONDS)
+
+
+def _kill_workers(handles: Sequence[int]) -> None:
+    """Returns when all have gone, so that no descriptor or lock of theirs is left."""
+    for handle in handles:
         try:
             signal.pidfd_send_signal(handle, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    gateway.wait(STOP_SECONDS)
-    for handle in workers:
+    for handle in handles:
         ended, _, _ = select.select([handle], [], [], STOP_SECONDS)
         assert ended, "a worker outlived SIGKILL"
 

@@ -78,6 +78,8 @@ class Load:
         self.gateway, self.bucket, self.ledger, self.uploads = gateway, bucket, ledger, uploads
         self.ending = threading.Event()
         """Set before the gateway is killed, or when the clients shall stop by themselves."""
+        self.wounded = threading.Event()
+        """Set before a single worker is killed: some connections break, and the load goes on."""
         self.servers: set[str] = set()
         self._threads: list[threading.Thread] = []
 
@@ -131,13 +133,20 @@ class _Worker:
         operations, weights = list(self._operations), list(self._operations.values())
         try:
             while not self._load.ending.is_set():
-                self._chance.choices(operations, weights)[0]()
-        except Lost as lost:
-            if not self._load.ending.is_set():
-                self._ledger.violation(f"the connection broke under load: {lost}")
+                self._do(self._chance.choices(operations, weights)[0])
         finally:
             self._load.servers |= self._client.servers
             self._client.close()
+
+    def _do(self, operation: Callable[[], None]) -> None:
+        try:
+            operation()
+        except Lost as lost:
+            self._open.clear()  # nobody knows how far they came: they are looked after at the end
+            if self._load.wounded.is_set():
+                self._ledger.count("cut off")
+            elif not self._load.ending.is_set():
+                self._ledger.violation(f"the connection broke under load: {lost}")
 
     # ------------------------------------------------------------------------------------------- objects
 

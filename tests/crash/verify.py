@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from tests.crash.client import Client, Page
 from tests.crash.ledger import Ledger, md5
@@ -110,11 +110,6 @@ def _continue(client: Client, bucket: str, ledger: Ledger, upload: Upload, store
     ledger.count("upload continued")
 
 
-def left_overs(gateway: Gateway) -> list[str]:
+def left_overs(gateway: Gateway) -> list[Path]:
     """Unfinished files and directories in the store's buckets and state."""
-    return [
-        os.path.join(directory, name)
-        for directory, names, files in os.walk(gateway.data)
-        for name in (*names, *files)
-        if name.startswith(TEMPORARY)
-    ]
+    return sorted(gateway.data.rglob(f"{TEMPORARY}*"))
