@@ -249,6 +249,8 @@ class PartedFiles:
         if commits is None:
             return None
         length, mtime_ms = sum(part.size for part in parts), mtime_ns // NANOSECONDS
+        if self._calls.status(path).len > length:
+            return None  # joined before, with more parts: a file never shrinks
         try:
             self._calls.complete(
                 path, record.inode, record.client_name, length, commits, x_attr=x_attr, mtime_ms=mtime_ms
@@ -256,7 +258,7 @@ class PartedFiles:
         except Corrupt as error:
             if NOT_SUM_OF_BLOCKS not in str(error):
                 raise
-            return None  # joined before, with more parts
+            return None
         return FileStatus(FileKind.FILE, record.inode, length, mtime_ms * NANOSECONDS, dict(x_attr))
 
     def _commits(self, path: str, record: _Record, parts: Sequence[PartRef]) -> list[Commit] | None:
