@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 import mimetypes
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from curvinefs.api import FileStatus
 from s3proto.model import Checksums, ObjectAttributes, ObjectInfo, ObjectRow, Pairs, Part
+from s3proto.names import is_bucket_name
 
 ATTRIBUTE = "user.s3"
 """The one attribute that the gateway writes: on objects, buckets, parts and directories made for a key."""
@@ -27,6 +28,7 @@ INLINE = 2048
 MADE_BY_US = {ATTRIBUTE: b"{}"}
 """Attributes of a directory that was made for a key and goes with its last one."""
 
+T = TypeVar("T")
 _TYPES = mimetypes.MimeTypes(filenames=())
 
 
@@ -91,7 +93,7 @@ def decode(value: bytes | None) -> Record | None:
     try:
         f = load_json(value)
         return record_of(f) if "etag" in f else None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except DAMAGE:
         return None
 
 
@@ -99,46 +101,99 @@ def decode_side(value: bytes) -> tuple[str, str, str, Record] | None:
     """Answer bucket, key, side id and the whole record of a side file; None when it is damaged."""
     try:
         f = load_json(value)
-        return f["bucket"], f["key"], f["side"], replace(record_of(f["record"]), side=f["side"])
-    except (ValueError, TypeError, KeyError, AttributeError):
+        bucket, key, side = text(f["bucket"]), text(f["key"]), text(f["side"])
+        return (
+            (bucket, key, side, replace(record_of(f["record"]), side=side)) if key and is_bucket_name(bucket) else None
+        )
+    except DAMAGE:
         return None
 
 
 def record_of(f: Mapping[str, Any]) -> Record:
     """Build a record from decoded JSON.  Raises KeyError, TypeError, ValueError for what is none.
 
-    Others can write attributes too: only text that could be ours gets any further.
+    Others can write attributes too: only what could be ours gets any further.
     """
     parts = f.get("parts")
-    if not (_ETAG.fullmatch(f["etag"]) and type(f["size"]) is type(f["mtime"]) is int):
-        raise ValueError("not a record of ours")
+    upload = f.get("upload")
     return Record(
-        etag=f["etag"],
-        size=f["size"],
-        mtime_ms=f["mtime"],
+        etag=_word(f["etag"]),
+        size=_count(f["size"]),
+        mtime_ms=_integer(f["mtime"]),
         attributes=attributes_of(f),
-        checksums=Checksums(_pairs(f.get("checksums")), f.get("checksum_type")) if "checksums" in f else _NONE,
-        blake3=f.get("blake3"),
-        parts=None if parts is None else tuple(PartRecord(n, z, e, _pairs(c), b) for n, z, e, c, b in parts),
-        parts_count=f.get("parts_count"),
-        upload=(f["upload"][0], f["upload"][1]) if "upload" in f else None,
-        side=f.get("side"),
+        checksums=(
+            Checksums(_sums(f["checksums"]), _optional(_name, f.get("checksum_type"))) if "checksums" in f else _NONE
+        ),
+        blake3=_optional(_word, f.get("blake3")),
+        parts=None if parts is None else tuple(_part(*row) for row in parts),
+        parts_count=_optional(_count, f.get("parts_count")),
+        upload=None if upload is None else (_word(upload[0]), _word(upload[1])),
+        side=_optional(_word, f.get("side")),
     )
 
 
-_ETAG = re.compile(r"[!#-~]{1,80}")
+def _part(number: Any, size: Any, etag: Any, checksums: Any, blake3: Any) -> PartRecord:
+    return PartRecord(_count(number), _count(size), _word(etag), _sums(checksums), _optional(_word, blake3))
+
+
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError)
+"""What reading JSON of another shape than ours raises."""
+_WORD = re.compile(r"[!#-~]{1,80}")
+_NAME = re.compile(r"[A-Z0-9_]{1,32}")
+"""Storage classes, checksum algorithms: they become names of elements."""
 _NONE = Checksums()
 _PLAIN = ObjectAttributes()
+
+
+def text(value: Any) -> str:
+    """Return ``value``, which is text that UTF-8 can carry (JSON can name half a character).  TypeError, ValueError."""
+    if type(value) is not str:
+        raise TypeError("not text")
+    value.encode()
+    return value
+
+
+def _word(value: Any) -> str:
+    if not _WORD.fullmatch(value):
+        raise ValueError("not a word")
+    return str(value)
+
+
+def _optional(check: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else check(value)
+
+
+def _integer(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value
+
+
+def _count(value: Any) -> int:
+    if _integer(value) < 0:
+        raise ValueError("negative")
+    return int(value)
+
+
+def _sums(value: Any) -> Pairs:
+    return tuple((_name(name), _word(each)) for name, each in value.items())
+
+
+def _name(value: Any) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("not a name")
+    return str(value)
 
 
 def attributes_of(f: Mapping[str, Any]) -> ObjectAttributes:
     """Build ObjectAttributes from decoded JSON."""
     if not ("type" in f or "headers" in f or "metadata" in f or "class" in f):
         return _PLAIN
-    if type(f.get("type", "")) is not str or type(f.get("class", "")) is not str:
-        raise TypeError("not text")
     return ObjectAttributes(
-        f.get("type"), _pairs(f.get("headers")), _pairs(f.get("metadata")), f.get("class", "STANDARD")
+        text(f["type"]) if "type" in f else None,
+        _pairs(f.get("headers")),
+        _pairs(f.get("metadata")),
+        _name(f.get("class", "STANDARD")),
     )
 
 
@@ -189,11 +244,7 @@ def _dump(fields: Mapping[str, Any]) -> bytes:
 
 
 def _pairs(value: Mapping[str, str] | None) -> Pairs:
-    if not value:
-        return ()
-    if not all(type(v) is str for v in value.values()):
-        raise TypeError("not text")
-    return tuple(value.items())
+    return tuple((text(name), text(each)) for name, each in value.items()) if value else ()
 
 
 # ------------------------------------------------------------------------------------- what the core sees
@@ -243,18 +294,18 @@ def row_of(status: FileStatus, key: str) -> ObjectRow:
     if value is not None:
         try:
             f = load_json(value)
-            if f["size"] == status.len and f["mtime"] == status.mtime_ns // 1_000_000 and _ETAG.fullmatch(f["etag"]):
+            if f["size"] == status.len and f["mtime"] == status.mtime_ns // 1_000_000:
                 checksums = f.get("checksums")
                 return ObjectRow(
                     key,
-                    f["size"],
-                    f["etag"],
+                    status.len,
+                    _word(f["etag"]),
                     f["mtime"] / 1000,
-                    f.get("class", "STANDARD"),
-                    tuple(checksums) if checksums else (),
-                    f.get("checksum_type"),
+                    _name(f["class"]) if "class" in f else "STANDARD",
+                    tuple(map(_name, checksums)) if checksums else (),
+                    _name(f["checksum_type"]) if checksums and f.get("checksum_type") else None,
                 )
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except DAMAGE:
             pass
     record = foreign(status, "")
     return ObjectRow(key, record.size, record.etag, record.mtime_ms / 1000)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from curvinefs.api import (
@@ -32,7 +33,7 @@ from s3proto.model import BucketInfo, Owner
 from s3proto.names import RESERVED_BUCKETS, is_bucket_name
 from s3server.store.keypath import RESERVED
 from s3server.store.publish import temporary_name
-from s3server.store.record import ATTRIBUTE, load_json
+from s3server.store.record import ATTRIBUTE, DAMAGE, load_json, text
 
 ROOT = f"/{RESERVED}"
 MAX_DOCUMENT = 64 * 2**20
@@ -153,11 +154,14 @@ class Buckets:
     def of_status(self, name: str, status: FileStatus) -> Bucket:
         try:
             f = load_json(status.x_attr.get(ATTRIBUTE, b"{}"))
-            owner = Owner(f["owner"], f["name"]) if "owner" in f else ADMINISTRATOR
-            created = f.get("created", status.mtime_ns / 1e9)
+            owner = _owner(f) if "owner" in f else ADMINISTRATOR
+            created = float(f.get("created", status.mtime_ns / 1e9))
+            if not math.isfinite(created):
+                raise ValueError("not a time")
             # a directory that was copied or renamed by hand settles its id in id_of
-            return Bucket(BucketInfo(name, created, owner, self._region), f["id"] if f.get("bucket") == name else None)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            bucket_id = f["id"] if f.get("bucket") == name and _ID.fullmatch(f["id"]) else None
+            return Bucket(BucketInfo(name, created, owner, self._region), bucket_id)
+        except (*DAMAGE, OverflowError):
             return Bucket(BucketInfo(name, status.mtime_ns / 1e9, ADMINISTRATOR, self._region), None)
 
     def create(self, name: str, owner: Owner, created: float) -> BucketInfo:
@@ -185,7 +189,7 @@ class Buckets:
             f = load_json(self._fs.status(f"/{name}").x_attr.get(ATTRIBUTE, b"{}"))
             former: Any = f.get("bucket")
             bucket_id: Any = f.get("id")
-            if not (isinstance(former, str) and isinstance(bucket_id, str) and re.fullmatch("[0-9a-f]{24}", bucket_id)):
+            if not (isinstance(former, str) and isinstance(bucket_id, str) and _ID.fullmatch(bucket_id)):
                 return None
             return str(bucket_id) if self.find(former).id != bucket_id else None
         except NoSuchBucket:
@@ -201,6 +205,16 @@ class Buckets:
                     yield self.of_status(entry.name, entry.status())
                 except (NotFound, NotADirectory, IsADirectory):
                     continue
+
+
+_ID = re.compile("[0-9a-f]{24}")
+
+
+def _owner(f: Mapping[str, Any]) -> Owner:
+    owner_id, name = text(f["owner"]), text(f["name"])
+    if not (owner_id.isprintable() and name.isprintable()):
+        raise ValueError("an owner that no document could name")
+    return Owner(owner_id, name)
 
 
 def _attribute(name: str, bucket_id: str, owner: Owner, created: float) -> dict[str, bytes]:

@@ -52,7 +52,7 @@ from s3proto.model import (
     UploadRow,
 )
 from s3server.store.publish import temporary_name
-from s3server.store.record import ATTRIBUTE, attribute_fields, attributes_of, load_json
+from s3server.store.record import ATTRIBUTE, DAMAGE, attribute_fields, attributes_of, load_json
 from s3server.store.state import ROOT, entries, make_directories, read_document, remove_tree, write_document
 
 UPLOAD_ID = re.compile(r"[0-9a-f]{12}[0-9a-f]{20}")
@@ -168,7 +168,7 @@ class Uploads:
                 f["algorithm"],
                 f["checksum_type"],
             )
-        except (NotFound, NotADirectory, ValueError, KeyError, TypeError):
+        except (NotFound, NotADirectory, *DAMAGE):
             return None
 
     def _write(self, path: str, fields: dict[str, Any]) -> None:
@@ -316,7 +316,7 @@ class Uploads:
                 return None
             self._fs.status(f"{directory}/answer")  # else all of the upload went meanwhile
             return _completed(f)
-        except (NotFound, NotADirectory, ValueError, KeyError, TypeError):
+        except (NotFound, NotADirectory, *DAMAGE):
             return None
 
     def _is_there(self, path: str, inode: int) -> bool:
@@ -359,7 +359,7 @@ class Uploads:
             if f["key"] != key:
                 return None
             return _completed(f)
-        except (NotFound, NotADirectory, ValueError, KeyError, TypeError):
+        except (NotFound, NotADirectory, *DAMAGE):
             return None
 
     # --------------------------------------------------------------------------------------------- listing
@@ -431,12 +431,12 @@ def _stored_part(name: str, status: FileStatus, directory: str) -> StoredPart | 
         checksums = tuple(f["checksums"].items())
         part = Part(int(name[5:]), f["size"], f["etag"], f["mtime"] / 1000, checksums, f["id"])
         return StoredPart(part, f.get("blake3"), token, f"{directory}/{name}")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except DAMAGE:
         return None
 
 
 def _id(status: FileStatus) -> Any:
     try:
         return load_json(status.x_attr[ATTRIBUTE]).get("id")
-    except (ValueError, KeyError, AttributeError):
+    except DAMAGE:
         return None

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from curvinefs.api import FileKind, FileStatus
-from s3proto.model import Checksums, ObjectAttributes
+from s3proto import metadata, xml
+from s3proto.checksums import elements
+from s3proto.checksums import headers as checksum_headers
+from s3proto.http import response_head
+from s3proto.listing import Listing, object_versions, objects_v2
+from s3proto.model import Checksums, ListPage, ObjectAttributes, Owner
+from s3proto.names import is_bucket_name
 from s3server.store.record import (
     ATTRIBUTE,
     INLINE,
@@ -33,6 +41,8 @@ checksums = st.one_of(
     st.just(Checksums()),
     st.builds(Checksums, st.just((("CRC32", "AAAAAA=="),)), st.sampled_from(["FULL_OBJECT", "COMPOSITE"])),
 )
+word = st.from_regex("[0-9a-f]{1,40}", fullmatch=True)
+sums = st.dictionaries(st.sampled_from(["CRC32", "CRC64NVME", "SHA1"]), word).map(lambda d: tuple(d.items()))
 records = st.builds(
     Record,
     etag=st.from_regex("[0-9a-f]{32}(-[1-9]{1,4})?", fullmatch=True),
@@ -42,9 +52,9 @@ records = st.builds(
     checksums=checksums,
     blake3=st.none() | st.just("ab" * 32),
     parts=st.none()
-    | st.lists(st.builds(PartRecord, st.integers(1, 9), st.integers(0, 9), text, pairs), max_size=3).map(tuple),
+    | st.lists(st.builds(PartRecord, st.integers(1, 9), st.integers(0, 9), word, sums), max_size=3).map(tuple),
     parts_count=st.none() | st.integers(1, 10_000),
-    upload=st.none() | st.tuples(text, text),
+    upload=st.none() | st.tuples(word, word),
 )
 
 
@@ -108,6 +118,43 @@ def test_garbage_in_an_attribute_makes_a_foreign_file(value: bytes) -> None:
     assert of_status(status, "a.txt") == foreign(status, "a.txt")
     assert row_of(status, "a.txt").etag == foreign(status, "").etag
     assert decode_side(value) is None
+
+
+WRONG: list[Any] = ["", "x\r\nEvil: 1", '"', "\0", "\ud800", "a><b", 1, -1, 1.5, True, [], {}, [1], ["a", "b"], 10**400]
+PAIRS = [{"a": 1}, {"\ud800": "a"}, {"CRC32": "\ud800"}, {"CRC32": 5}, {"X><y": "z"}, [[1, -5, "x", {}, None]], [[1]]]
+
+
+@pytest.mark.parametrize("value", WRONG + PAIRS, ids=repr)
+@pytest.mark.parametrize(
+    "field", "type headers metadata class checksums checksum_type blake3 parts parts_count upload side".split()
+)
+def test_what_a_forged_attribute_says_can_be_written_down(field: str, value: Any) -> None:
+    forged = {"etag": "e", "size": 3, "mtime": 10**12, "checksums": {"CRC32": "AAAAAA=="}, field: value}
+    status = FileStatus(FileKind.FILE, 255, 3, 10**18, {ATTRIBUTE: json.dumps(forged).encode()})
+    assert encode(of_status(status, "k"))
+    info = info_of(of_status(status, "k"), "k", with_parts=True)
+    assert all(part.size >= 0 for part in info.parts or ())
+    headers = metadata.object_headers(info) + checksum_headers(info.checksums)
+    assert response_head(200, headers).count(b"\r\n") == len(headers) + 2
+    page = ListPage((row_of(status, "k"),), (), False)
+    wanted = Listing("", "", 1000, False)
+    owner = Owner("o", "o")
+    for document in (
+        objects_v2("b", wanted, None, None, page, owner),
+        object_versions("b", wanted, "", "", page, owner),
+    ):
+        assert ElementTree.fromstring(document) is not None
+    rows: list[xml.Node] = [*elements(info.checksums.values, info.checksums.type), ("C", info.attributes.storage_class)]
+    assert ElementTree.fromstring(xml.document("R", rows)) is not None
+
+
+@pytest.mark.parametrize("value", [*WRONG, "..", "system", "a/b"], ids=repr)
+@pytest.mark.parametrize("field", ["bucket", "key", "side"])
+def test_a_forged_side_file_names_a_bucket_and_a_key(field: str, value: Any) -> None:
+    record = {"etag": "e", "size": 3, "mtime": 1}
+    forged = {"bucket": "bucket", "key": "key", "side": "0" * 32, "record": record, field: value}
+    found = decode_side(json.dumps(forged).encode())
+    assert found is None or (is_bucket_name(found[0]) and found[1] and all(t.encode() for t in found[:2]))
 
 
 @pytest.mark.parametrize("changed", [{"len": 4}, {"mtime_ns": 2_000_000}])
