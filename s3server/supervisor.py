@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -54,6 +55,7 @@ def run(config: ServerConfig, ready_file: Path | None = None) -> int:
     except ListenError as error:
         print(error, file=sys.stderr, flush=True)
         return 1
+    _raise_descriptor_limit()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     supervisor = _Supervisor(config, listener)
     try:
@@ -72,6 +74,12 @@ def run(config: ServerConfig, ready_file: Path | None = None) -> int:
             ready_file.unlink(missing_ok=True)
         listener.server_close()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _raise_descriptor_limit() -> None:
+    """As many descriptors as we may have: the usual soft limit of 1024 is less than max_connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _publish(path: Path, address: Address) -> None:

@@ -263,7 +263,10 @@ class _Share:
 def test_connections_are_spread_evenly(pair: tuple[Listener, list[Loop]]) -> None:
     listener, loops = pair
     with ExitStack() as clients:
-        socks = [clients.enter_context(socket.create_connection(tuple(listener.address), PATIENCE)) for _ in range(16)]
+        socks = [
+            clients.enter_context(socket.create_connection((listener.address.host, listener.address.port), PATIENCE))
+            for _ in range(16)
+        ]
         for sock in socks:
             sock.sendall(get("/bytes/1"))
         for sock in socks:

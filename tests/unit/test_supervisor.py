@@ -107,7 +107,8 @@ def test_it_serves_and_drains(tmp_path: Path, number: int) -> None:
             gateway.signal(number)
             assert read_all(idle) == b""
             half.sendall(b"Host: a\r\n\r\n")
-            assert read_all(half).endswith(b"shutting down\n")
+            # Its worker may have got the signal before or after that; it answers, and then it closes.
+            assert read_all(half).endswith((b"shutting down\n", b"ok\n"))
         assert gateway.wait() == 0
         assert not gateway.ready.exists() and "Traceback" not in gateway.log()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,7 @@ class Server:
     def _start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         self.status, self.headers = status, {name.lower(): value for name, value in headers}
 
-    def call(self, method: str, target: str, body: bytes = b"", **more: Any) -> bytes:
+    def call(self, method: str, target: str, body: bytes = b"", more: Mapping[str, Any] | None = None) -> bytes:
         environ = {
             "REQUEST_METHOD": method,
             "RAW_URI": target,
@@ -39,7 +39,7 @@ class Server:
         }
         if body:
             environ["CONTENT_LENGTH"] = str(len(body))
-        chunks = self.application(environ | more, self._start_response)
+        chunks = self.application(environ | dict(more or {}), self._start_response)
         try:
             return b"".join(chunks)
         finally:
@@ -62,14 +62,13 @@ def test_bodies_and_spans() -> None:
 def test_chunked_bodies_end_with_the_stream() -> None:
     server = Server()
     fields = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": io.BytesIO(b"hello"), "wsgi.input_terminated": True}
-    assert server.call("PUT", "/body/100", **fields).startswith(b"5 5d4140")
+    assert server.call("PUT", "/body/100", more=fields).startswith(b"5 5d4140")
 
 
 def test_short_bodies_are_incomplete() -> None:
     server = Server()
-    assert (
-        server.call("PUT", "/body/100", CONTENT_LENGTH="9", **{"wsgi.input": io.BytesIO(b"abc")}) == b"IncompleteBody"
-    )
+    short = {"CONTENT_LENGTH": "9", "wsgi.input": io.BytesIO(b"abc")}
+    assert server.call("PUT", "/body/100", more=short) == b"IncompleteBody"
     assert server.status == "400 Bad Request"
 
 
@@ -89,7 +88,7 @@ def test_bad_heads_and_health() -> None:
 def test_a_server_without_the_raw_target() -> None:
     server = Server()
     environ = {"RAW_URI": "", "SCRIPT_NAME": "", "PATH_INFO": "/bytes/7", "QUERY_STRING": "a=b"}
-    assert server.call("GET", "", **environ) == content_of(7)
+    assert server.call("GET", "", more=environ) == content_of(7)
 
 
 class _Quiet(WSGIRequestHandler):
@@ -103,7 +102,7 @@ def werkzeug(application: Any) -> Iterator[tuple[str, int]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
-        yield server.server_address[0], server.server_address[1]
+        yield server.host, server.port
     finally:
         server.shutdown()
         thread.join(10)
