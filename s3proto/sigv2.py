@@ -88,7 +88,7 @@ def strings_to_sign(head: RequestHead, target: Target, query: list[tuple[str, st
     headers = head.headers.folded()
     if claim.presigned:
         for name, value in query:
-            name = name.lower()
+            name = _latin1(name.lower())
             if name.startswith("x-amz-") or name in ("content-md5", "content-type"):
                 headers.setdefault(name, _latin1(value))
     lines = [head.method, headers.get("content-md5", ""), headers.get("content-type", ""), claim.date]

@@ -147,6 +147,13 @@ def test_presigned_parameters_stand_for_headers() -> None:
     assert to_sign == b"PUT\n\nt\n99\nx-amz-acl:\xc3\xa9\nx-amz-b:2\n/b/k"
 
 
+def test_presigned_parameters_may_have_any_name() -> None:
+    sent = RequestHead("GET", "/b/k?x-amz-%E4%B8%AD=1", Headers())
+    claim = sigv2.Claim("a", "s", "99", presigned=True)
+    (to_sign,) = sigv2.strings_to_sign(sent, Target("b", "k"), parse_query(sent.raw_query), claim)
+    assert to_sign == b"GET\n\n\n99\nx-amz-\xe4\xb8\xad:1\n/b/k"
+
+
 @pytest.mark.parametrize("signature", ["c2ln", "", "***", "é", "A"])
 def test_wrong_signature(signature: str) -> None:
     assert not sigv2.matches(sigv2.Claim("a", signature, ""), b"x" * 20)
