@@ -274,6 +274,8 @@ class PartedFiles:
                 token = claim.x_attr[_TOKEN].decode() if _TOKEN in claim.x_attr else ""
                 if int(claim.name) < len(parts):
                     tokens.append(token)
+                elif token:
+                    return None  # a later join, after this one was refused, may want it too
                 else:
                     beyond = True
             if len(page) < _PAGE:

@@ -12,10 +12,11 @@ import pytest
 from curvinefs.api import FileSystem
 from curvinefs.curvine.options import Options
 from tests.fs_conformance import FileSystemConformance, put
+from tests.fs_conformance_sharing import SharingConformance
 from tests.sim.cluster import FAST, Cluster
 
 
-class _Conformance(FileSystemConformance):
+class _Conformance(FileSystemConformance, SharingConformance):
     def test_entry_that_went(self, fs: FileSystem) -> None:
         """An entry's status is as of the page that named it: listings need no call for each entry."""
         put(fs, "/t/f", s3=b"x")
