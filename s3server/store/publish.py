@@ -227,7 +227,8 @@ class Publisher:
     def publish(self, spot: Spot, staged: Staged, condition: Condition = ALWAYS) -> None:
         """Give complete contents their key.
 
-        Raises PreconditionFailed, NoSuchKey, NoSuchBucket, SlowDown; the old object is then untouched.
+        Raises PreconditionFailed, NoSuchKey, NoSuchBucket, AccessDenied (something else has the key's place),
+        SlowDown; the old object is then untouched.
         """
         deadline = self._clock() + PATIENCE
         if condition.if_match is None:
@@ -253,7 +254,8 @@ class Publisher:
                         self._publish_inside(spot, staged, replace=found is not None)
                     return
                 except (AlreadyExists, IsADirectory):
-                    pass  # somebody made a directory or a first object there meanwhile: look again
+                    # Somebody made a directory or a first object there meanwhile: look again, unless it will not go.
+                    self._refuse_obstacle(spot)
                 except NotFound:
                     self._lost(spot)
             if self._clock() > deadline:
@@ -276,6 +278,17 @@ class Publisher:
             return self._fs.status(path).kind is not FileKind.FILE
         except (NotFound, NotADirectory):
             return False
+
+    def _refuse_obstacle(self, spot: Spot) -> None:
+        """Raise AccessDenied where other tools left what can be neither replaced nor entered: it stays for ever."""
+        try:
+            kind = self._fs.status(spot.path).kind
+            if kind is FileKind.DIRECTORY and spot.place.name != MARKER:
+                kind = self._fs.status(f"{spot.path}/{SELF}").kind
+            if kind is not FileKind.FILE:
+                raise AccessDenied("A link, special file or directory stands where this object belongs.")
+        except (NotFound, NotADirectory):
+            pass
 
     def _lost(self, spot: Spot) -> None:
         """Our temporary file or its directory went: the bucket was deleted, or nearly was."""

@@ -234,8 +234,12 @@ def test_links_and_special_files_are_no_objects(shop: Shop, root: Path) -> None:
     for key in ("link", "dirlink/secret", "fifo"):
         with pytest.raises(e.NoSuchKey):
             shop.get(key)
-    with pytest.raises(e.AccessDenied):
-        shop.put("dirlink/new", b"x")
+    (root / "bkt" / "dir" / ".s3~self").mkdir(parents=True)
+    (root / "bkt" / "dir" / ".s3~marker").mkdir()
+    for key in ("dirlink/new", "link", "dirlink", "fifo", "dir", "dir/"):
+        with pytest.raises(e.AccessDenied):
+            shop.put(key, b"x")
+    assert (root / "secret").read_bytes() == b"s" and (root / "bkt" / "link").is_symlink()
 
 
 def test_versions_that_are_not_null_do_not_exist(shop: Shop) -> None:
