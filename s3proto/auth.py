@@ -40,6 +40,9 @@ def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[I
     and ``sigv2`` raise.
     """
     settings, now = context.settings, context.now
+    known: tuple[RequestHead, sigv4.Claim] | None = head.memo.get("claim")
+    if known is not None:
+        return (yield from _verify_v4(head, *known, context))
     pairs = parse_query(head.raw_query)
     query = dict(reversed(pairs))
     authorization = head.headers.get("authorization")
@@ -55,15 +58,15 @@ def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[I
         raise InvalidToken()
 
     if by_query_v4:
-        claim = sigv4.parse_presigned(query, head, settings, now)
-        return (yield from _verify_v4(head, _hoist(head, pairs), claim))
+        claim = sigv4.parse_presigned(query, head, settings)
+        return (yield from _verify_v4(head, _hoist(head, pairs), claim, context))
     if by_query_v2:
         return (yield from _verify_v2(head, _hoist(head, pairs), target, pairs, sigv2.parse_presigned(query, now)))
     if authorization is None:
         return Identity(None, _payload(head), head)
     mechanism = authorization.partition(" ")[0]
     if mechanism in (sigv4.ALGORITHM, sigv4.ALGORITHM_V4A):
-        return (yield from _verify_v4(head, head, sigv4.parse_authorization(head, settings, now)))
+        return (yield from _verify_v4(head, head, sigv4.parse_authorization(head, settings), context))
     if mechanism == "AWS":
         claim_v2 = sigv2.parse_authorization(head, settings, now)
         return (yield from _verify_v2(head, head, target, pairs, claim_v2))
@@ -72,7 +75,9 @@ def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[I
     raise InvalidArgument("Unsupported Authorization Type", ArgumentName="Authorization", ArgumentValue=mechanism)
 
 
-def _verify_v4(head: RequestHead, hoisted: RequestHead, claim: sigv4.Claim) -> Steps[Identity]:
+def _verify_v4(head: RequestHead, hoisted: RequestHead, claim: sigv4.Claim, context: Context) -> Steps[Identity]:
+    head.memo["claim"] = hoisted, claim
+    sigv4.check_dates(claim, context.settings, context.now)
     signing = yield from LookupSigningKey(claim.access_key_id, claim.date, claim.region, sigv4.SERVICE)
     if signing is None:
         raise InvalidAccessKeyId(AWSAccessKeyId=claim.access_key_id)

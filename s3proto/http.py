@@ -12,11 +12,11 @@ Follows RFC 9112 (message syntax), RFC 9110 (fields).  The dates of both are in 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from s3proto.dates import http_date, iso_date, parse_http_date, parse_iso
 from s3proto.errors import (
@@ -30,6 +30,7 @@ from s3proto.errors import (
 
 __all__ = [
     "Framing",
+    "HeadCache",
     "Headers",
     "RequestHead",
     "Response",
@@ -40,8 +41,11 @@ __all__ = [
     "parse_head",
     "parse_http_date",
     "parse_iso",
+    "remembered",
     "response_head",
 ]
+
+T = TypeVar("T")
 
 MAX_HEAD = 32 * 1024
 """Bytes of a request line and its header fields, blank line included."""
@@ -116,6 +120,8 @@ class RequestHead:
     """(1, 0) or (1, 1)."""
     secure: bool = False
     """True when the request came over TLS."""
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was worked out of this head alone, by whoever did (``remembered``): a HeadCache hands out a head again."""
 
     @property
     def raw_path(self) -> str:
@@ -275,6 +281,38 @@ def _reduce(target: str, host: str | None) -> tuple[str, str]:
     if host is not None and authority.lower().removesuffix(port) != host.lower().removesuffix(port):
         raise BadRequest("The request target and the Host header name different hosts.")
     return f"/{path}{query_mark}{query}", authority
+
+
+class HeadCache:
+    """Parses heads, and answers a head that was seen lately with the RequestHead that it gave then.
+
+    Clients that load the same presigned URL again, or the same object several times a second, send the same bytes:
+    then all that follows from them alone (``RequestHead.memo``) is known already.  For one server with one Settings.
+    """
+
+    def __init__(self, capacity: int = 1024, longest: int = 2048) -> None:
+        """``capacity`` heads of up to ``longest`` bytes are kept."""
+        self._capacity, self._longest = capacity, longest
+        self._seen: dict[bytes, RequestHead] = {}
+
+    def parse(self, data: bytes, *, secure: bool = False) -> RequestHead:
+        """As parse_head.  ``secure`` must be the same for the same cache and bytes, as it is on one port."""
+        head = self._seen.get(data)
+        if head is None or head.secure != secure:
+            head = parse_head(data, secure=secure)
+            if len(data) <= self._longest:
+                if len(self._seen) >= self._capacity:
+                    self._seen = {}  # cheaper than an order of use, and as good for what repeats
+                self._seen[data] = head
+        return head
+
+
+def remembered(head: RequestHead, what: str, make: Callable[[], T]) -> T:
+    """Answer what ``make`` makes of this head alone; what it raises is not remembered."""
+    value: T | None = head.memo.get(what)
+    if value is None:
+        value = head.memo[what] = make()
+    return value
 
 
 # ----------------------------------------------------------------------------------------- response heads

@@ -13,7 +13,7 @@ from s3proto.auth import authenticate, authorize
 from s3proto.commands import Steps
 from s3proto.context import Context
 from s3proto.errors import AccessForbidden, S3Error
-from s3proto.http import RequestHead, Response
+from s3proto.http import RequestHead, Response, remembered
 from s3proto.metadata import refuse_unsupported
 from s3proto.names import Target, parse_query, parse_target
 from s3proto.operations import BUCKET, OBJECT, SERVICE, Resource, resolve
@@ -27,11 +27,12 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
     try:
         if head.method == "OPTIONS":
             raise AccessForbidden(Method=head.headers.get("access-control-request-method", ""), ResourceType="BUCKET")
-        target = parse_target(head, context.settings)
-        query = dict(reversed(parse_query(head.raw_query)))
+        target = remembered(head, "target", lambda: parse_target(head, context.settings))
+        query = remembered(head, "query", lambda: dict(reversed(parse_query(head.raw_query))))
         identity = yield from authenticate(head, target, context)
         # The signed head: what a presigned URL says of x-amz-* headers counts for all that follows.
-        operation = resolve(head.method, _resource(target), query, identity.head.headers)
+        signed = identity.head.headers
+        operation = remembered(head, "operation", lambda: resolve(head.method, _resource(target), query, signed))
         action = operation.action
         if "versionId" in query and action in _VERSIONED:
             action += "Version"

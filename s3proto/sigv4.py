@@ -113,7 +113,7 @@ def payload_kind(value: str) -> PayloadKind:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a request says about its signature; everything in it is well-formed and within its dates."""
+    """What a request says about its signature; everything in it is well-formed (its dates: ``check_dates``)."""
 
     access_key_id: str
     date: str
@@ -126,18 +126,41 @@ class Claim:
     signature: str
     payload_hash: str
     """Last line of the canonical request."""
-    presigned: bool = False
+    signed_at: float = 0.0
+    """``amz_date`` in POSIX seconds."""
+    lifetime: int | None = None
+    """Seconds from then on that a presigned URL is good for; None for the header form."""
+
+    @property
+    def presigned(self) -> bool:
+        return self.lifetime is not None
 
     @property
     def scope(self) -> str:
         return f"{self.date}/{self.region}/{SERVICE}/aws4_request"
 
 
-def parse_authorization(head: RequestHead, settings: Settings, now: float) -> Claim:
-    """Read the Authorization header; ``now`` in POSIX seconds.
+def check_dates(claim: Claim, settings: Settings, now: float) -> None:
+    """Raise RequestTimeTooSkewed (a presigned URL: AccessDenied) unless the claim holds at ``now``, POSIX seconds."""
+    if claim.lifetime is None:
+        if abs(now - claim.signed_at) > settings.max_skew:
+            skew = settings.max_skew * 1000
+            raise RequestTimeTooSkewed(
+                RequestTime=claim.amz_date, ServerTime=iso_date(now), MaxAllowedSkewMilliseconds=skew
+            )
+        return
+    if now > claim.signed_at + claim.lifetime:
+        expired = iso_date(claim.signed_at + claim.lifetime)
+        fields = {"X-Amz-Expires": claim.lifetime, "Expires": expired, "ServerTime": iso_date(now)}
+        raise AccessDenied("Request has expired", **fields)
+    if claim.signed_at > now + settings.max_skew:
+        raise AccessDenied("Request is not yet valid", **{"X-Amz-Date": claim.amz_date, "ServerTime": iso_date(now)})
 
-    Raises AuthorizationHeaderMalformed, AccessDenied (no date, a header that is not signed), RequestTimeTooSkewed,
-    InvalidRequest (a body without x-amz-content-sha256), InvalidArgument, RequestNotImplemented.
+
+def parse_authorization(head: RequestHead, settings: Settings) -> Claim:
+    """Read the Authorization header.
+
+    Raises AuthorizationHeaderMalformed, AccessDenied (no date, a header that is not signed), InvalidRequest (a body without x-amz-content-sha256), InvalidArgument, RequestNotImplemented.
     """
     headers = head.headers
     algorithm, _, rest = (headers.get("authorization") or "").partition(" ")
@@ -157,10 +180,6 @@ def parse_authorization(head: RequestHead, settings: Settings, now: float) -> Cl
         )
     amz_date, seconds = _request_date(head)
     access_key_id, date, region = _credential(credential, amz_date, head, settings, "header")
-    if abs(now - seconds) > settings.max_skew:
-        raise RequestTimeTooSkewed(
-            RequestTime=amz_date, ServerTime=iso_date(now), MaxAllowedSkewMilliseconds=settings.max_skew * 1000
-        )
     _check_signed_headers(head, signed_headers, AuthorizationHeaderMalformed)
     payload_hash = headers.get("x-amz-content-sha256")
     if payload_hash is None:
@@ -168,7 +187,7 @@ def parse_authorization(head: RequestHead, settings: Settings, now: float) -> Cl
             raise InvalidRequest("Missing required header for this request: x-amz-content-sha256")
         payload_hash = EMPTY_SHA256  # AWS insists on the header; curl --aws-sigv4 before 8 does not send it
     payload_kind(payload_hash)
-    return Claim(access_key_id, date, region, amz_date, signed_headers, signature, payload_hash)
+    return Claim(access_key_id, date, region, amz_date, signed_headers, signature, payload_hash, seconds)
 
 
 def _request_date(head: RequestHead) -> tuple[str, float]:
@@ -189,11 +208,11 @@ def _parse_amz_date(text: str) -> float | None:
 _PRESIGNED = ("Algorithm", "Credential", "Signature", "Date", "SignedHeaders", "Expires")
 
 
-def parse_presigned(query: Mapping[str, str], head: RequestHead, settings: Settings, now: float) -> Claim:
-    """Read the X-Amz-* parameters of a presigned URL; ``query`` is decoded, ``now`` in POSIX seconds.
+def parse_presigned(query: Mapping[str, str], head: RequestHead, settings: Settings) -> Claim:
+    """Read the X-Amz-* parameters of a presigned URL; ``query`` is decoded.
 
-    Raises AuthorizationQueryParametersError, PresignedExpiresOutOfRange, AccessDenied (expired, not valid yet, a
-    header that is not signed), InvalidArgument, RequestNotImplemented.
+    Raises AuthorizationQueryParametersError, PresignedExpiresOutOfRange, AccessDenied (a header that is not signed),
+    InvalidArgument, RequestNotImplemented.
     """
     values = [query.get(f"X-Amz-{name}") for name in _PRESIGNED]
     algorithm, credential, signature, amz_date, signed_headers, expires = (value or "" for value in values)
@@ -213,11 +232,6 @@ def parse_presigned(query: Mapping[str, str], head: RequestHead, settings: Setti
         )
     access_key_id, date, region = _credential(credential, amz_date, head, settings, "query")
     lifetime = _lifetime(expires)
-    if now > signed_at + lifetime:
-        fields = {"X-Amz-Expires": expires, "Expires": iso_date(signed_at + lifetime), "ServerTime": iso_date(now)}
-        raise AccessDenied("Request has expired", **fields)
-    if signed_at > now + settings.max_skew:
-        raise AccessDenied("Request is not yet valid", **{"X-Amz-Date": amz_date, "ServerTime": iso_date(now)})
     _check_signed_headers(head, signed_headers, AuthorizationQueryParametersError)
     payload_hash = (
         head.headers.get("x-amz-content-sha256")
@@ -226,7 +240,7 @@ def parse_presigned(query: Mapping[str, str], head: RequestHead, settings: Setti
         or PayloadKind.UNSIGNED.value
     )
     payload_kind(payload_hash)
-    return Claim(access_key_id, date, region, amz_date, signed_headers, signature, payload_hash, presigned=True)
+    return Claim(access_key_id, date, region, amz_date, signed_headers, signature, payload_hash, signed_at, lifetime)
 
 
 def _lifetime(expires: str) -> int:
@@ -342,12 +356,21 @@ def canonical_query(raw_query: str, presigned: bool = False) -> str:
     if not raw_query:
         return ""
     pairs = []
-    for item in raw_query.replace("+", " ").encode("latin-1").split(b"&"):
-        name, _, value = item.partition(b"=")
-        if item and not (presigned and name == b"X-Amz-Signature"):
-            pairs.append((quote_from_bytes(unquote_to_bytes(name), ""), quote_from_bytes(unquote_to_bytes(value), "")))
+    for item in raw_query.split("&"):
+        name, _, value = item.partition("=")
+        if item and not (presigned and name == "X-Amz-Signature"):
+            pairs.append((_canonical_text(name), _canonical_text(value)))
     pairs.sort()
     return "&".join([f"{name}={value}" for name, value in pairs])
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
+
+
+def _canonical_text(raw: str) -> str:
+    if _PLAIN.fullmatch(raw):
+        return raw
+    return quote_from_bytes(unquote_to_bytes(raw.replace("+", " ").encode("latin-1")), "")
 
 
 def string_to_sign(claim: Claim, canonical: str) -> str:
@@ -358,6 +381,8 @@ def string_to_sign(claim: Claim, canonical: str) -> str:
 
 def verify(head: RequestHead, claim: Claim, key: bytes) -> None:
     """Raise SignatureDoesNotMatch unless ``key`` made the claim's signature over this head."""
+    if head.memo.get("verified") == (claim.signature, key):
+        return
     canonical = canonical_request(head, claim)
     to_sign = string_to_sign(claim, canonical)
     if not same_signature(sign(key, to_sign), claim.signature):
@@ -369,6 +394,7 @@ def verify(head: RequestHead, claim: Claim, key: bytes) -> None:
             CanonicalRequest=canonical,
             CanonicalRequestBytes=canonical.encode("latin-1").hex(" "),
         )
+    head.memo["verified"] = (claim.signature, key)
 
 
 def same_signature(ours: str, theirs: str) -> bool:

@@ -29,7 +29,7 @@ from s3proto.commands import Command, Steps
 from s3proto.context import Context, Settings
 from s3proto.dates import http_date
 from s3proto.errors import InternalError, S3Error
-from s3proto.http import Framing, RequestHead, Response, parse_head, response_head
+from s3proto.http import Framing, HeadCache, RequestHead, Response, response_head
 from s3server.access_log import AccessLog, Entry
 from s3server.admin import health_steps, is_health_request
 from s3server.connection import Connection, ConnectionLost, Pace
@@ -77,6 +77,7 @@ class Service:
     settings: Settings = Settings()
     access_log: AccessLog = field(default_factory=AccessLog)
     ticker: Ticker = field(default_factory=Ticker)
+    heads: HeadCache = field(default_factory=HeadCache)
     host_id: str = ""
     """x-amz-id-2: names this process."""
     request_timeout: float = 60.0
@@ -137,7 +138,7 @@ class Exchange:
         try:
             if isinstance(data, S3Error):
                 raise data
-            head = self._head = parse_head(data, secure=connection.secure)
+            head = self._head = service.heads.parse(data, secure=connection.secure)
             self._body = SocketBody(connection, head, service.request_timeout)
         except S3Error as error:
             self._response = service.refuse(error, None, self._context)

@@ -15,6 +15,7 @@ import mimetypes
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from curvinefs.api import FileStatus
@@ -88,8 +89,12 @@ def encode_side(record: Record, bucket: str, key: str) -> bytes:
 
 def decode(value: bytes | None) -> Record | None:
     """Read an attribute's JSON; None when it is missing or is not a record of an object."""
-    if value is None:
-        return None
+    return None if value is None else _decoded(value)
+
+
+@lru_cache(maxsize=4096)
+def _decoded(value: bytes) -> Record | None:
+    """Objects that are read often give the same bytes: 4096 of them take a few MiB."""
     try:
         f = load_json(value)
         return record_of(f) if "etag" in f else None

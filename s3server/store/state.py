@@ -14,6 +14,7 @@ import math
 import re
 import secrets
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from curvinefs.api import (
@@ -152,17 +153,10 @@ class Buckets:
         return self.of_status(name, status)
 
     def of_status(self, name: str, status: FileStatus) -> Bucket:
-        try:
-            f = load_json(status.x_attr.get(ATTRIBUTE, b"{}"))
-            owner = _owner(f) if "owner" in f else ADMINISTRATOR
-            created = float(f.get("created", status.mtime_ns / 1e9))
-            if not math.isfinite(created):
-                raise ValueError("not a time")
-            # a directory that was copied or renamed by hand settles its id in id_of
-            bucket_id = f["id"] if f.get("bucket") == name and _ID.fullmatch(f["id"]) else None
-            return Bucket(BucketInfo(name, created, owner, self._region), bucket_id)
-        except (*DAMAGE, OverflowError):
-            return Bucket(BucketInfo(name, status.mtime_ns / 1e9, ADMINISTRATOR, self._region), None)
+        """What a directory's attribute says; one that nobody made through us is the administrator's."""
+        value = status.x_attr.get(ATTRIBUTE)
+        bucket = None if value is None else _decoded(name, value, self._region)
+        return bucket or Bucket(BucketInfo(name, status.mtime_ns / 1e9, ADMINISTRATOR, self._region), None)
 
     def create(self, name: str, owner: Owner, created: float) -> BucketInfo:
         """Raises AlreadyExists."""
@@ -215,6 +209,21 @@ def _owner(f: Mapping[str, Any]) -> Owner:
     if not (owner_id.isprintable() and name.isprintable()):
         raise ValueError("an owner that no document could name")
     return Owner(owner_id, name)
+
+
+@lru_cache(maxsize=256)
+def _decoded(name: str, value: bytes, region: str) -> Bucket | None:
+    """Read an attribute (every request asks for its bucket's); None when it is not one of ours."""
+    try:
+        f = load_json(value)
+        created = float(f["created"])
+        if not math.isfinite(created):
+            return None
+        # a directory that was copied or renamed by hand settles its id in id_of
+        bucket_id = f["id"] if f.get("bucket") == name and _ID.fullmatch(f["id"]) else None
+        return Bucket(BucketInfo(name, created, _owner(f), region), bucket_id)
+    except (*DAMAGE, OverflowError):
+        return None
 
 
 def _attribute(name: str, bucket_id: str, owner: Owner, created: float) -> dict[str, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from s3proto.errors import (
     InvalidArgument,
     InvalidToken,
     RequestNotImplemented,
+    RequestTimeTooSkewed,
     S3Error,
     SignatureDoesNotMatch,
 )
@@ -66,7 +68,7 @@ def sign_v4(sha256: str = "UNSIGNED-PAYLOAD", key_id: str = "AKIA", **headers: s
         f"AWS4-HMAC-SHA256 Credential={key_id}/20130524/us-east-1/s3/aws4_request, SignedHeaders={names}, Signature="
     )
     unsigned = head(**fields, authorization=template + "x")
-    claim = sigv4.parse_authorization(unsigned, CONTEXT.settings, CONTEXT.now)
+    claim = sigv4.parse_authorization(unsigned, CONTEXT.settings)
     signature = sigv4.sign(KEY, sigv4.string_to_sign(claim, sigv4.canonical_request(unsigned, claim)))
     return head(**fields, authorization=template + signature)
 
@@ -79,7 +81,7 @@ def presign_v4(extra: str = "", **headers: str) -> RequestHead:
     )
     unsigned = head(target + "x", **headers)
     query = dict(parse_query(unsigned.raw_query))
-    claim = sigv4.parse_presigned(query, unsigned, CONTEXT.settings, CONTEXT.now)
+    claim = sigv4.parse_presigned(query, unsigned, CONTEXT.settings)
     signature = sigv4.sign(KEY, sigv4.string_to_sign(claim, sigv4.canonical_request(unsigned, claim)))
     return head(target + signature, **headers)
 
@@ -117,6 +119,19 @@ def test_each_form(sent: RequestHead) -> None:
     with pytest.raises(InvalidAccessKeyId) as caught:
         authenticate(sent, lambda command: None)
     assert caught.value.fields == {"AWSAccessKeyId": "AKIA"}
+
+
+@pytest.mark.parametrize("make", [sign_v4, presign_v4])
+def test_a_head_that_was_verified_before_is_held_to_key_and_time_again(make: Callable[[], RequestHead]) -> None:
+    sent = make()
+    assert authenticate(sent).principal == authenticate(sent).principal == OWNER
+    with pytest.raises(InvalidAccessKeyId):
+        authenticate(sent, lambda command: None)
+    with pytest.raises(SignatureDoesNotMatch):
+        authenticate(sent, lambda command: SigningKey(b"another key", OWNER))
+    with pytest.raises((AccessDenied, RequestTimeTooSkewed)):
+        run(auth.authenticate(sent, TARGET, replace(CONTEXT, now=CONTEXT.now + 1000)), know)
+    assert authenticate(sent).principal == OWNER
 
 
 @pytest.mark.parametrize("resource", ["/b", "/b/"])

@@ -14,11 +14,13 @@ from s3proto.http import (
     MAX_TARGET,
     MAX_TRAILERS,
     Framing,
+    HeadCache,
     Headers,
     RequestHead,
     Response,
     Span,
     parse_head,
+    remembered,
     response_head,
 )
 
@@ -202,3 +204,25 @@ def test_bad_chunked(body: bytes, step: int) -> None:
 def test_longest_chunk_line() -> None:
     decoder = framing("Transfer-Encoding: chunked")
     assert feed(decoder, b"1;" + b"x" * (MAX_CHUNK_LINE - 2) + b"\r\na\r\n0\r\n\r\n") == b"a" and decoder.complete
+
+
+def test_a_head_cache_answers_what_it_has_parsed_before() -> None:
+    cache = HeadCache(capacity=2, longest=40)
+    data = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+    first = cache.parse(data)
+    assert first == parse_head(data) and cache.parse(bytes(bytearray(data))) is first
+    assert cache.parse(data, secure=True).secure
+    long = b"GET /a HTTP/1.1\r\nHost: h\r\nX: 1234567890\r\n\r\n"
+    assert cache.parse(long) is not cache.parse(long)
+    for number in range(3):
+        cache.parse(b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % number)
+    assert cache.parse(data) is not first
+    with pytest.raises(BadRequest):
+        cache.parse(b"GET /a HTTP/1.1\r\n\r\n")
+
+
+def test_what_a_head_gives_is_worked_out_once() -> None:
+    head = parse_head(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
+    made = iter(["first", "second"])
+    assert [remembered(head, "x", lambda: next(made)) for _ in range(2)] == ["first", "first"]
+    assert head == parse_head(b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n")

@@ -45,8 +45,11 @@ def example(name: str) -> RequestHead:
 
 def parse(head: RequestHead, *, now: float = NOW, settings: Settings = SETTINGS) -> Claim:
     if "authorization" in head.headers:
-        return sigv4.parse_authorization(head, settings, now)
-    return sigv4.parse_presigned(dict(parse_query(head.raw_query)), head, settings, now)
+        claim = sigv4.parse_authorization(head, settings)
+    else:
+        claim = sigv4.parse_presigned(dict(parse_query(head.raw_query)), head, settings)
+    sigv4.check_dates(claim, settings, now)
+    return claim
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.req")))
@@ -136,7 +139,7 @@ def signed_head(value: str = AUTHORIZATION, *, target: str = "/b/k", **headers: 
 
 def test_claim_of_the_header_form() -> None:
     assert parse(signed_head()) == Claim(
-        "AKIA", "20130524", "us-east-1", "20130524T000000Z", ALL, "00", "UNSIGNED-PAYLOAD"
+        "AKIA", "20130524", "us-east-1", "20130524T000000Z", ALL, "00", "UNSIGNED-PAYLOAD", NOW
     )
     assert parse(signed_head(authorization(f"AK/IA/{SCOPE}"))).access_key_id == "AK/IA"
     assert parse(signed_head(authorization().replace(", ", ",\t "))).signature == "00"
@@ -266,14 +269,16 @@ HOST = RequestHead("GET", "/", Headers([("host", "h")]))
 
 def parse_query_form(changes: Mapping[str, str] | None = None, *, now: float = NOW, head: RequestHead = HOST) -> Claim:
     query = QUERY | {f"X-Amz-{name}": value for name, value in (changes or {}).items()}
-    return sigv4.parse_presigned(query, head, SETTINGS, now)
+    claim = sigv4.parse_presigned(query, head, SETTINGS)
+    sigv4.check_dates(claim, SETTINGS, now)
+    return claim
 
 
 def test_claim_of_the_presigned_form() -> None:
     assert parse_query_form() == Claim(
-        "AKIA", "20130524", "us-east-1", "20130524T000000Z", "host", "00", "UNSIGNED-PAYLOAD", presigned=True
+        "AKIA", "20130524", "us-east-1", "20130524T000000Z", "host", "00", "UNSIGNED-PAYLOAD", NOW, 60
     )
-    assert sigv4.parse_presigned(QUERY | {"X-Amz-Content-Sha256": "0" * 64}, HOST, SETTINGS, NOW).payload_hash[0] == "0"
+    assert sigv4.parse_presigned(QUERY | {"X-Amz-Content-Sha256": "0" * 64}, HOST, SETTINGS).payload_hash[0] == "0"
     assert (
         parse_query_form({"Expires": "604800"}) and parse_query_form(now=NOW + 60) and parse_query_form(now=NOW - 900)
     )
