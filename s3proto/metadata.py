@@ -165,14 +165,14 @@ def object_headers(info: ObjectInfo) -> list[tuple[str, str]]:
         ("Last-Modified", http_date(info.last_modified)),
         ("ETag", f'"{info.etag}"'),
         ("Accept-Ranges", "bytes"),
-        ("Content-Type", _header_text(attributes.content_type or DEFAULT_CONTENT_TYPE)),
+        ("Content-Type", header_text(attributes.content_type or DEFAULT_CONTENT_TYPE)),
     ]
     for name, value in attributes.headers:
         if name in _SYSTEM_HEADERS:
-            found.append((_SYSTEM_HEADERS[name], _header_text(value)))
+            found.append((_SYSTEM_HEADERS[name], header_text(value)))
     for name, value in attributes.metadata:
         if _TOKEN.fullmatch(name):
-            found.append((META_PREFIX + name, _header_text(value)))
+            found.append((META_PREFIX + name, header_text(value)))
     if attributes.storage_class != "STANDARD":
         found.append(("x-amz-storage-class", attributes.storage_class))
     if info.version_id is not None:
@@ -211,7 +211,7 @@ def has_overrides(query: Mapping[str, str]) -> bool:
     return not _OVERRIDES.keys().isdisjoint(query)
 
 
-def _header_text(value: str) -> str:
+def header_text(value: str) -> str:
     """Stored text as a header can carry it: other writers of the store need not have been as careful as we are."""
     if not _is_latin_1(value):
         value = value.encode("utf-8", "replace").decode("latin-1")

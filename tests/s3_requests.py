@@ -42,7 +42,7 @@ def signed(
     names = ";".join(sorted(items))
     scope = f"{date[:8]}/{context.settings.region}/s3/aws4_request"
     claim = sigv4.Claim(
-        "AKIAEXAMPLE", date[:8], context.settings.region, date, names, "", items["x-amz-content-sha256"]
+        "AKIAEXAMPLE", date[:8], context.settings.region, date, names, "", items["x-amz-content-sha256"], NOW
     )
     unsigned = RequestHead(method, target, Headers(items.items()))
     signature = sigv4.sign(key.key, sigv4.string_to_sign(claim, sigv4.canonical_request(unsigned, claim)))

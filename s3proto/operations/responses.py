@@ -11,6 +11,7 @@ from s3proto import xml
 from s3proto.context import Context
 from s3proto.errors import S3Error
 from s3proto.http import RequestHead, Response
+from s3proto.metadata import header_text
 from s3proto.model import Owner
 
 Pairs = list[tuple[str, str]]
@@ -34,8 +35,11 @@ def owner_element(name: str, owner: Owner) -> xml.Node:
 
 
 def version_header(version_id: str | None, name: str = "x-amz-version-id") -> Pairs:
-    """Return the header that names a version, nothing in a bucket without versions."""
-    return [] if version_id is None else [(name, version_id)]
+    """Return the header that names a version, nothing in a bucket without versions.
+
+    DeleteObject tells a client's own version id back, which may be any text.
+    """
+    return [] if version_id is None else [(name, header_text(version_id))]
 
 
 def error_response(
