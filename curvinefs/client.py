@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from curvinefs.api import (
-    AlreadyExists,
     FileKind,
     FileStatus,
     FsError,
@@ -30,7 +28,6 @@ from curvinefs.api import (
     RenameFlag,
     Unavailable,
 )
-from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.calls import Calls
 from curvinefs.curvine.locks import CurvineLock, Locks
 from curvinefs.curvine.master import Master
@@ -39,6 +36,7 @@ from curvinefs.curvine.parted import CurvinePartWriter, PartedFiles
 from curvinefs.curvine.paths import GLOB, split
 from curvinefs.curvine.pool import Address, Pool
 from curvinefs.curvine.read import CurvineFile, blocks_of
+from curvinefs.curvine.source import FileSource, Readers
 from curvinefs.curvine.workers import Workers
 from curvinefs.curvine.write import NANOSECONDS, CurvineWriter
 from curvinefs.proto import curvine_pb2 as pb
@@ -47,7 +45,6 @@ _STATE = "/.s3~"
 _PAGE = 1000
 _MASTER_IDLE_S, _MASTER_IDLE = 300.0, 16
 _WORKER_IDLE_S, _WORKER_IDLE = 60.0, 128
-_DAY_S = 86400.0
 
 _living: weakref.WeakSet[CurvineFileSystem] = weakref.WeakSet()
 
@@ -66,6 +63,7 @@ class CurvineFileSystem:
         self._calls = Calls(self._master, options)
         self._workers = Workers(options, self._streams, self._calls.info)
         self._locks = Locks(self._calls, f"{_STATE}/locks")
+        self._readers = Readers(self._calls, f"{_STATE}/readers")
         self._parted = PartedFiles(self._calls, self._workers)
         _living.add(self)
 
@@ -95,7 +93,7 @@ class CurvineFileSystem:
             raise IsADirectory(path)
         if status.kind is not FileKind.FILE:
             raise NotFound(f"{path}: not a regular file")
-        source = _Source(self._calls, path, status.id)
+        source = FileSource(self._calls, self._readers, path, status.id)
         return CurvineFile(self._workers, source, status, blocks_of(located))
 
     def list(self, path: str, start: str = "") -> Iterator[CurvineEntry]:
@@ -241,50 +239,6 @@ class CurvineEntry:
     def status(self) -> FileStatus:
         """As of the listing."""
         return to_status(self._status)
-
-
-class _Source:
-    """The blocks of a file by its path; see read.Source."""
-
-    def __init__(self, calls: Calls, path: str, inode: int) -> None:
-        self._calls = calls
-        self._path = path
-        self._inode = inode
-        self._link: str | None = None
-
-    def locate(self) -> Sequence[Block]:
-        path = self._link or self._path
-        located = self._calls.locations(path)
-        if located.status.id != self._inode:
-            raise Unavailable(f"{path}: replaced while it was read")
-        return blocks_of(located)
-
-    def hold(self) -> None:
-        directory = f"{_STATE}/readers"
-        link = f"{directory}/{int(time.time()):x}.{uuid.uuid4().hex}"
-        try:
-            try:
-                self._calls.link(self._path, link)
-            except NotFound:
-                for path in (_STATE, directory):
-                    try:
-                        self._calls.mkdir(path, {})
-                    except AlreadyExists:
-                        pass
-                self._calls.link(self._path, link)
-            self._link = link
-            if self._calls.status(link).id != self._inode:
-                self.release()
-        except FsError:
-            pass  # then reading depends on the file staying where it is
-
-    def release(self) -> None:
-        link, self._link = self._link, None
-        if link is not None:
-            try:
-                self._calls.delete(link)
-            except FsError:
-                pass
 
 
 def to_status(status: pb.FileStatusProto) -> FileStatus:

@@ -250,30 +250,17 @@ class Placement:
 
     def next_block(self, last: int | None, commits: Sequence[Commit], length: int) -> pb.LocatedBlockProto:
         """The block after ``last``, see Calls.add_block; it may come without workers.  Raises FsError."""
-        try:
-            return self.calls.add_block(
-                self.path,
-                self.inode,
-                self.client_name,
-                last,
-                commits=commits,
-                length=length,
-                avoid=self._workers.avoided(),
-            )
-        except NoWorker as error:
-            return self._wait_for_workers(error, last, commits, length)
-
-    def _wait_for_workers(
-        self, error: NoWorker, last: int | None, commits: Sequence[Commit], length: int
-    ) -> pb.LocatedBlockProto:
-        for _ in self._attempts(error):
+        why: Exception | None = None
+        for _ in self._attempts():
+            avoid = self._workers.avoided()
             try:
                 return self.calls.add_block(
-                    self.path, self.inode, self.client_name, last, commits=commits, length=length
+                    self.path, self.inode, self.client_name, last, commits=commits, length=length, avoid=avoid
                 )
-            except NoWorker as again:
-                error = again
-        raise error
+            except NoWorker as error:
+                self._want_more(error)
+                why = error
+        raise Unavailable(f"{self.path}: {why}") from why
 
     def open(self, located: pb.LocatedBlockProto, capacity: int) -> BlockWriter:
         """A stream that at least one worker has consented to.  Raises FsError, BlockFailed with new_ids."""
@@ -290,7 +277,7 @@ class Placement:
     ) -> tuple[BlockWriter, Commit | None]:
         failure: Exception = NoWorker(f"{self.path}: no worker")
         placed: pb.LocatedBlockProto | None = located if located.locs else None
-        for _ in self._attempts(None):
+        for _ in self._attempts():
             try:
                 if placed is None:
                     avoid = self._workers.avoided()
@@ -309,21 +296,19 @@ class Placement:
             except NoWorker as error:
                 if isinstance(failure, NoSpace):
                     break
-                if not self._workers.avoided() and not self._workers.may_come():
-                    failure = NoSpace(str(error))
-                    break
-                failure = error if isinstance(failure, NoWorker) else failure
-                self._workers.forgive()
+                self._want_more(error)
         raise failure
 
-    def _attempts(self, error: NoWorker | None) -> Iterator[None]:
-        """Until patience ends; with ``error`` the first attempt is already over."""
+    def _want_more(self, error: NoWorker) -> None:
+        """There may be workers in a while: none are known yet, or we left some out.  NoSpace: all are full."""
+        if not self._workers.avoided() and not self._workers.may_come():
+            raise NoSpace(str(error)) from error
+        self._workers.forgive()
+
+    def _attempts(self) -> Iterator[None]:
+        """Until patience ends."""
         give_up = time.monotonic() + self._workers.options.worker_patience_s
         pause = 0.02
-        if error is not None:
-            if not self._workers.avoided() and not self._workers.may_come():
-                raise NoSpace(str(error)) from error
-            self._workers.forgive()
         while True:
             yield
             if time.monotonic() + pause > give_up:

@@ -47,9 +47,7 @@ def test_any_split_gives_the_same_frames(sent: list[tuple[int, int, int, int, by
     )
     found, rest = read(data, sizes)
     assert not rest
-    assert [
-        (p.code, p.status, p.req_id, p.seq_id, header, bytes(body)) for p, header, body in found
-    ] == sent
+    assert [(p.code, p.status, p.req_id, p.seq_id, header, bytes(body)) for p, header, body in found] == sent
 
 
 @settings(max_examples=200)

@@ -1,7 +1,12 @@
-"""The Curvine client: the conformance suite on the simulated cluster."""
+"""The Curvine client under the conformance suite: on the simulated cluster, and on a live one where there is one.
+
+For a live one set CURVINE_MASTERS=host:port[,host:port...].  It needs ``master.min_block_size = 1`` and is
+written to: ``/t`` is removed before and after every test.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -9,11 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from curvinefs.api import FileSystem
+from curvinefs.api import FileKind, FileSystem, NotFound
+from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import Options
 from tests.fs_conformance import FileSystemConformance, put
 from tests.fs_conformance_sharing import SharingConformance
 from tests.sim.cluster import FAST, Cluster
+
+MASTERS = [
+    (host, int(port))
+    for host, _, port in (each.rpartition(":") for each in os.environ.get("CURVINE_MASTERS", "").split(",") if each)
+]
 
 
 class _Conformance(FileSystemConformance, SharingConformance):
@@ -45,3 +56,35 @@ class TestSimulated(_Conformance):
     def other(self, cluster: Cluster, options: Options) -> Iterator[FileSystem]:
         with closing(cluster.client(options)) as other:
             yield other
+
+
+@pytest.mark.curvine
+@pytest.mark.skipif(not MASTERS, reason="CURVINE_MASTERS names no cluster")
+class TestLive(_Conformance):
+    @pytest.fixture(params=["remote", "near"])
+    def options(self, request: pytest.FixtureRequest) -> Options:
+        return Options(short_circuit=request.param == "near")
+
+    @pytest.fixture
+    def fs(self, options: Options) -> Iterator[FileSystem]:
+        with closing(CurvineFileSystem(MASTERS, options)) as fs:
+            remove(fs, "/t")
+            yield fs
+            remove(fs, "/t")
+
+    @pytest.fixture
+    def other(self, fs: FileSystem, options: Options) -> Iterator[FileSystem]:
+        with closing(CurvineFileSystem(MASTERS, options)) as other:
+            yield other
+
+
+def remove(fs: FileSystem, path: str) -> None:
+    try:
+        for entry in fs.list(path):
+            if entry.kind is FileKind.DIRECTORY:
+                remove(fs, f"{path}/{entry.name}")
+            else:
+                fs.delete(f"{path}/{entry.name}")
+        fs.delete(path)
+    except NotFound:
+        return

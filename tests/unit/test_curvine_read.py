@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -239,6 +240,19 @@ def test_replaced_while_it_is_read(remote: CurvineFileSystem, cluster: Cluster, 
     assert get(remote, "/f") == b"new"
     assert list(remote.list("/.s3~/readers")) == []
     assert len(cluster.state.tree.by_id) == 1 + 2 + 2  # root, two directories of ours, two files
+
+
+def test_links_of_dead_readers_go_after_a_day(remote: CurvineFileSystem, cluster: Cluster) -> None:
+    get(remote, "/f")
+    now = int(time.time())
+    names = [f"{now - age:x}.{'0' * 32}" for age in (90_000, 80_000)] + ["nonsense"]
+    for name in names:
+        remote.link("/small", f"/.s3~/readers/{name}")
+    get(remote, "/f")  # swept less than an hour ago
+    assert len(list(remote.list("/.s3~/readers"))) == 3
+    with closing(cluster.client(OPTIONS)) as other:
+        get(other, "/f")
+    assert [entry.name for entry in remote.list("/.s3~/readers")] == [names[1], "nonsense"]
 
 
 def test_hold_that_came_too_late(remote: CurvineFileSystem, cluster: Cluster) -> None:

@@ -105,9 +105,7 @@ def test_one_replica_fails(cluster: Cluster, fault: Fault, status: int) -> None:
 
 @pytest.mark.parametrize("status", [OPEN, RUNNING, COMPLETE])
 @pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.LOSE_REQUEST, Fault.GARBAGE])
-def test_small_file_moves_to_another_worker(
-    cluster: Cluster, fs: CurvineFileSystem, fault: Fault, status: int
-) -> None:
+def test_small_file_moves_to_another_worker(cluster: Cluster, fs: CurvineFileSystem, fault: Fault, status: int) -> None:
     for number in (0, 1):
         rule = cluster.fault(fault, Code.WRITE_BLOCK, worker=number, status=status)
         put(fs, f"/{number}", b"data")

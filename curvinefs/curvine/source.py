@@ -1,0 +1,99 @@
+"""Where an opened file's blocks are, and links that keep them while they are read.
+
+A link lies in our own directory under ``<seconds since the epoch in hex>.<random>``; what a dead reader left there is
+removed when it is a day old, by whoever makes a link.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+from curvinefs.api import AlreadyExists, FsError, NotFound, Unavailable
+from curvinefs.curvine.blockread import Block
+from curvinefs.curvine.calls import Calls
+from curvinefs.curvine.read import blocks_of
+
+_DAY_S, _HOUR_S = 86400, 3600.0
+_PAGE = 1000
+
+
+class Readers:
+    """The directory of links, made when it is first wanted."""
+
+    def __init__(self, calls: Calls, directory: str) -> None:
+        self._calls = calls
+        self._directory = directory
+        self._sweep_at = 0.0
+
+    def hold(self, path: str, inode: int) -> str | None:
+        """A link to that inode; None when another one is at ``path`` by now.  Raises FsError."""
+        link = f"{self._directory}/{int(time.time()):x}.{uuid.uuid4().hex}"
+        try:
+            self._calls.link(path, link)
+        except NotFound:
+            self._make_directory()
+            self._calls.link(path, link)
+        if self._calls.status(link).id == inode:
+            self._sweep()
+            return link
+        self.release(link)
+        return None
+
+    def release(self, link: str) -> None:
+        try:
+            self._calls.delete(link)
+        except FsError:
+            pass  # swept later
+
+    def _make_directory(self) -> None:
+        names = self._directory.split("/")[1:]
+        for depth in range(1, len(names) + 1):
+            try:
+                self._calls.mkdir("/" + "/".join(names[:depth]), {})
+            except AlreadyExists:
+                pass
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        if now < self._sweep_at:
+            return
+        self._sweep_at = now + _HOUR_S
+        oldest = int(time.time()) - _DAY_S
+        for entry in self._calls.page(self._directory, "", _PAGE):  # the oldest come first
+            try:
+                made = int(entry.name.partition(".")[0], 16)
+            except ValueError:
+                continue
+            if made < oldest:
+                self.release(f"{self._directory}/{entry.name}")
+
+
+class FileSource:
+    """The blocks of a file that has a path; see read.Source."""
+
+    def __init__(self, calls: Calls, readers: Readers, path: str, inode: int) -> None:
+        self._calls = calls
+        self._readers = readers
+        self._path = path
+        self._inode = inode
+        self._link: str | None = None
+
+    def locate(self) -> Sequence[Block]:
+        path = self._link or self._path
+        located = self._calls.locations(path)
+        if located.status.id != self._inode:
+            raise Unavailable(f"{path}: replaced while it was read")
+        return blocks_of(located)
+
+    def hold(self) -> None:
+        try:
+            self._link = self._readers.hold(self._path, self._inode)
+        except FsError:
+            pass  # then reading depends on the file staying where it is
+
+    def release(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            self._readers.release(link)
