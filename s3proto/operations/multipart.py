@@ -18,6 +18,7 @@ from s3proto.checksums import ALGORITHMS
 from s3proto.commands import BodyTarget, Steps
 from s3proto.errors import (
     BadDigest,
+    ConditionalRequestConflict,
     EntityTooLarge,
     EntityTooSmall,
     InternalError,
@@ -26,6 +27,7 @@ from s3proto.errors import (
     InvalidRequest,
     MalformedXML,
     NoSuchUpload,
+    PreconditionFailed,
 )
 from s3proto.http import Response
 from s3proto.model import NO_CHECKSUMS, Checksums, Completed, Part, Upload
@@ -102,22 +104,37 @@ class _PartClaim(NamedTuple):
     checksums: tuple[tuple[str, str], ...]
 
 
+_LOST = (NoSuchUpload, InvalidPart, PreconditionFailed, ConditionalRequestConflict)
+"""What a Complete meets when the same one, sent again or twice, comes first: its parts go, its object is there."""
+
+
 def complete_multipart_upload(request: S3Request) -> Steps[Response]:
-    bucket, key, upload_id = request.bucket, request.key, request.query["uploadId"]
     limit = request.settings.max_document
     condition = conditions.parse_write(request.headers)
     claims = _parse_claims((yield from receive_document(request, limit=limit)), limit)
-    digest = _digest(claims)
-    upload = yield from commands.HeadUpload(bucket, key, upload_id)
-    if upload.completed is not None:
-        if upload.completed.parts_digest != digest:
-            raise NoSuchUpload(UploadId=upload_id)
-        return _completed_response(request, upload.completed, None)
+    head = commands.HeadUpload(request.bucket, request.key, request.query["uploadId"])
+    upload = yield from head
+    if upload.completed is None:
+        try:
+            return (yield from _complete(request, upload, claims, condition))
+        except _LOST:
+            upload = yield from head
+            if upload.completed is None:
+                raise
+    if upload.completed.parts_digest != _digest(claims):
+        raise NoSuchUpload(UploadId=upload.upload_id)
+    return _completed_response(request, upload.completed, None)
+
+
+def _complete(
+    request: S3Request, upload: Upload, claims: Sequence[_PartClaim], condition: conditions.WriteCondition
+) -> Steps[Response]:
+    bucket, key, upload_id = request.bucket, request.key, upload.upload_id
     page = yield from commands.ListParts(bucket, key, upload_id, limit=MAX_PARTS)
     parts = _choose(claims, {part.number: part for part in page.parts})
     _check_sizes(request, parts)
     sums = _object_checksums(request, upload, parts)
-    completed = Completed(_multipart_etag(parts), sums, digest)
+    completed = Completed(_multipart_etag(parts), sums, _digest(claims))
     yield from conditional.refuse_hopeless(condition, bucket, key)
     yield from commands.AllowEarlyHead((XML_TYPE,))
     info = yield from conditional.publish(

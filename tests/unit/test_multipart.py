@@ -190,8 +190,9 @@ def test_conditional_completion() -> None:
     head: Step = (HeadObject("bucket", "key"), errors.NoSuchKey())
     script: list[Step] = [claim(ONE), found(), listed(ONE), head, EARLY, (CompleteMultipartUpload, info())]
     assert call("POST", TARGET, {"if-none-match": "*"}, script).status == 200
+    script = [claim(ONE), found(), listed(ONE), (head[0], info()), found()]
     with pytest.raises(errors.PreconditionFailed):
-        call("POST", TARGET, {"if-none-match": "*"}, [claim(ONE), found(), listed(ONE), (head[0], info())])
+        call("POST", TARGET, {"if-none-match": "*"}, script)
 
 
 MANY = "<Part><PartNumber>1</PartNumber><ETag>e</ETag></Part>" * 10_001
@@ -238,8 +239,33 @@ def test_complete_refused(
     parts: tuple[Part, ...], settings: Settings, headers: dict[str, str], upload: Upload, error: type[Exception]
 ) -> None:
     stored = (CRC_ONE if upload is CRC_UPLOAD else ONE, TWO)
+    script = [claim(*parts), found(upload), listed(*stored)]
+    if error is errors.InvalidPart:
+        script.append(found(upload))  # was it completed or aborted meanwhile?
     with pytest.raises(error):
-        call("POST", TARGET, headers, [claim(*parts), found(upload), listed(*stored)], settings=settings)
+        call("POST", TARGET, headers, script, settings=settings)
+
+
+LOST_RACES: list[list[Step]] = [
+    [(ListParts, errors.NoSuchUpload())],
+    [listed()],  # the parts went while they were listed
+    [listed(ONE), EARLY, (CompleteMultipartUpload, errors.NoSuchUpload())],
+    [listed(ONE), EARLY, (CompleteMultipartUpload, errors.InvalidPart())],
+    [listed(ONE), EARLY, (CompleteMultipartUpload, errors.PreconditionFailed())],
+]
+
+
+@pytest.mark.parametrize("lost", LOST_RACES, ids=["gone", "going", "gone late", "going late", "condition"])
+def test_another_complete_or_an_abort_comes_first(lost: list[Step]) -> None:
+    digest = hashlib.sha256(f"1 {ONE.etag}\n".encode()).hexdigest()
+    record = Upload("key", "id", NOW, OWNER, completed=Completed("e-1", NO_CHECKSUMS, digest))
+    response = call("POST", TARGET, {}, [claim(ONE), found(), *lost, found(record)])
+    assert texts(response, "ETag") == ['"e-1"']
+    with pytest.raises(errors.S3Error):
+        call("POST", TARGET, {}, [claim(ONE), found(), *lost, found()])  # neither did: the error is the request's
+    for ended in (DONE, GONE):
+        with pytest.raises(errors.NoSuchUpload):
+            call("POST", TARGET, {}, [claim(ONE), found(), *lost, ended])
 
 
 def test_too_small_names_the_part() -> None:
