@@ -7,11 +7,11 @@ flushes, a long response) leaves: its thread hands the lead to another and becom
 that request.  When no thread is spare the request is put in line instead, and leading goes on: stalled clients can
 hold all threads, and small requests are still served.
 
-A leader that gets stuck without having left (a slow disk) is deposed by the watch after ``STUCK`` to twice that; the
-next commands of that kind leave in time (``Gateway.is_quick``).
+A leader that gets stuck without having left (a slow disk) is deposed by the watch (``s3server.turn``); the next
+commands of that kind leave in time (``Gateway.is_quick``).
 
     IDLE ─byte─► HEAD ─blank line─► BUSY ──► IDLE | FLUSHING | DRAINING | LINGERING ──► closed
-      deadlines:  head_timeout                      each bounded too (``_expire``)
+      deadlines:  head_timeout                      each bounded too (``_sweep``)
 
 Rules
 - A connection is in epoll exactly while the loop owns it; whoever takes it out owns it.  Masks are level-triggered.
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import os
 import select
 import socket
 import threading
@@ -32,21 +33,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from s3proto.errors import S3Error
-from s3server.balance import PATIENCE, Balance
+from s3server.balance import Balance
 from s3server.connection import Connection, ConnectionLost, State
+from s3server.door import Acceptor, Door
 from s3server.exchange import Exchange, Outcome, Service
 from s3server.pool import ThreadPool
 from s3server.socket_body import DRAINED
+from s3server.turn import ORDINARY, Ordinary, Turn, Watch
 
 LOGGER = logging.getLogger("curvine_s3_gateway.server")
 
-STUCK = 0.003
-"""Seconds that a request may hold the lead unnoticed."""
-DROWSY = 100
-"""Ticks without a request after which the watch goes to sleep."""
 SWEEP = 0.5
 """Seconds between two looks at all deadlines."""
 DRAIN_TIMEOUT = 5.0
@@ -77,46 +75,6 @@ class Limits:
     threads: int = 128
 
 
-class Acceptor(Protocol):
-    """A listening socket (``s3server.listener.Listener``)."""
-
-    def fileno(self) -> int: ...
-
-    def accept(self) -> tuple[socket.socket, str]:
-        """Take one waiting connection, with the client's address for the log.  Raises OSError."""
-
-    def server_close(self) -> None: ...
-
-
-class Turn:
-    """The lead, as one thread holds it.  Given up once, by itself (``leave``) or by the watch."""
-
-    __slots__ = ("inline", "connection", "requests", "_loop")
-
-    def __init__(self, loop: Loop) -> None:
-        self._loop = loop
-        self.inline = True
-        self.connection: Connection | None = None
-        """Whose request is being worked on; out of epoll before anybody else leads."""
-        self.requests = 0
-
-    def leave(self) -> bool:
-        """Hand the lead to a spare thread; True when this thread does not lead any more."""
-        return not self.inline or self._loop._hand_over(self, None)
-
-
-class _Ordinary:
-    """The turn of a thread that never led."""
-
-    inline = False
-
-    def leave(self) -> bool:
-        return True
-
-
-ORDINARY = _Ordinary()
-
-
 class Loop:
     """Serves one listening socket in this process."""
 
@@ -130,25 +88,17 @@ class Loop:
     ) -> None:
         self._service = service
         self._limits = limits
-        self._listener = listener
-        self._listener_fd = listener.fileno()
-        self._balance = balance
-        self._index = index
         self._pool = ThreadPool(limits.threads + 1)  # one of them leads
         self._epoll = select.epoll()
+        self._door = Door(self._epoll, listener, balance, index)
         self._connections: dict[int, Connection] = {}
         self._lock = threading.Lock()
-        self._turn: Turn | None = None
-        self._accepting = False
-        self._accept_at = 0.0
         self._sweep_at = 0.0
         self._ending = False
         self._waker_out, self._waker_in = socket.socketpair()
         self._waker_out.setblocking(False)
         self._waker_in.setblocking(False)
-        self._watch_asleep = False
-        self._watch_wake = threading.Event()
-        self._watch_thread = threading.Thread(target=self._watch, name="watch", daemon=True)
+        self._watch = Watch(self)
         self._victims: list[Connection] = []
         self.idle = threading.Event()
         """Set when the loop is ending and its last connection has gone."""
@@ -158,23 +108,22 @@ class Loop:
     def start(self) -> None:
         """Begin to accept and serve, in threads of its own."""
         self._epoll.register(self._waker_out.fileno(), select.EPOLLIN)
-        self._balance.set(self._index, 0)
-        self._listen(True)
-        self._turn = Turn(self)
-        turn = self._turn
+        self._door.count(0)
+        self._door.open()
+        turn = Turn(self)
         self._pool.start(lambda: self._lead(turn))
-        self._watch_thread.start()
+        self._watch.start(turn)
 
     def end(self) -> None:
         """Stop accepting, close idle connections, let requests in flight finish; then ``idle`` is set."""
         self._service.draining = True
         self._ending = True
-        self._balance.clear(self._index)
-        self._waker_in.send(b"x")
+        self._door.retire()
+        self._wake()
 
     def close(self) -> None:
         """Give back what the loop itself holds; after ``idle``, or at the end of the process."""
-        self._watch_thread.join()
+        self._watch.join()
         self._epoll.close()
         self._waker_in.close()
         self._waker_out.close()
@@ -186,7 +135,15 @@ class Loop:
     # --------------------------------------------------------------------------------------------- leading
 
     def _lead(self, turn: Turn) -> None:
-        """Lead until ``turn`` is over."""
+        """Lead until ``turn`` is over; the process ends when that is not possible."""
+        try:
+            self._wait_and_serve(turn)
+        except Exception:  # connections have borders of their own: this is the loop itself
+            LOGGER.critical("the loop has failed; ending this process, another one takes its place", exc_info=True)
+            logging.shutdown()
+            os._exit(70)
+
+    def _wait_and_serve(self, turn: Turn) -> None:
         epoll, connections = self._epoll, self._connections
         while turn.inline:
             now = time.monotonic()
@@ -194,25 +151,27 @@ class Loop:
                 self._sweep(now)
                 if self.idle.is_set():
                     return
-            if self._accept_at and now >= self._accept_at:
-                self._accept_at = 0.0
-                self._accept_one()
-                self._listen(True)
-            until = min(self._sweep_at, self._accept_at or self._sweep_at)
+            door = self._door
+            if door.due and now >= door.due:
+                door.due = 0.0
+                door.open()
+                self._accept()
+            until = min(self._sweep_at, door.due or self._sweep_at)
             for fd, event in epoll.poll(max(0.0, until - now), EVENTS):
                 connection = connections.get(fd)
                 if connection is not None:
                     self._ready(connection, event, turn)
-                elif fd == self._listener_fd:
-                    self._incoming()
+                elif fd == door.fd:
+                    if not door.leave_to_others(time.monotonic()):
+                        self._accept()
                 elif fd == self._waker_out.fileno():
                     self._waker_out.recv(64)
                     self._sweep_at = 0.0
                 if not turn.inline:
                     return  # what is left of the events is seen again by the one who leads now
 
-    def _hand_over(self, turn: Turn, requests: int | None) -> bool:
-        """Make another thread lead.  ``requests``: only if the turn is still at that request (asked by the watch)."""
+    def hand_over(self, turn: Turn, requests: int | None) -> bool:
+        """See ``turn.Lead``."""
         with self._lock:
             if not turn.inline:
                 return True
@@ -231,32 +190,8 @@ class Loop:
                     connection.registered = events
                 return False
             turn.inline = False
-            self._turn = successor
+            self._watch.follow(successor)
         return True
-
-    def _watch(self) -> None:
-        """Depose a leader that is stuck in one request."""
-        seen: tuple[Turn | None, int] = (None, 0)
-        still = 0
-        while not self.idle.is_set():
-            time.sleep(STUCK)
-            turn = self._turn
-            assert turn is not None
-            now = (turn, turn.requests)
-            if now != seen:
-                seen, still = now, 0
-            elif turn.connection is not None:
-                self._hand_over(turn, turn.requests)
-            else:
-                still += 1
-                if still >= DROWSY:
-                    still = 0
-                    self._watch_asleep = True
-                    self._watch_wake.clear()
-                    # A request that begins before this line is seen here, one that begins after it sets the event.
-                    if self._turn is turn and (turn, turn.requests) == seen and not self.idle.is_set():
-                        self._watch_wake.wait()
-                    self._watch_asleep = False
 
     # ----------------------------------------------------------------------------------------- connections
 
@@ -289,7 +224,7 @@ class Loop:
             LOGGER.exception("connection of %s failed", connection.peer)
             self._close(connection)
 
-    def _serve(self, connection: Connection, turn: Turn | _Ordinary) -> None:
+    def _serve(self, connection: Connection, turn: Turn | Ordinary) -> None:
         """Work on the requests in a connection's inbox; the calling thread may have stopped leading afterwards."""
         for _ in range(BURST):
             try:
@@ -308,14 +243,14 @@ class Loop:
             return
         self._wait(connection)
 
-    def _request(self, exchange: Exchange, connection: Connection, turn: Turn | _Ordinary) -> bool:
+    def _request(self, exchange: Exchange, connection: Connection, turn: Turn | Ordinary) -> bool:
         """Run one exchange; True when the connection may go on to its next request at once."""
         connection.state = State.BUSY
         if isinstance(turn, Turn) and turn.inline:
             turn.connection = connection
             turn.requests += 1
-            if self._watch_asleep:
-                self._watch_wake.set()
+            if self._watch.asleep:
+                self._watch.wake()
         outcome = exchange.run(turn)
         if isinstance(turn, Turn) and turn.inline:
             with self._lock:
@@ -465,9 +400,16 @@ class Loop:
 
     def _count_changed(self) -> None:
         if not self._ending:
-            self._balance.set(self._index, len(self._connections))
+            self._door.count(len(self._connections))
         elif not self._connections:
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let the leader look around now."""
+        try:
             self._waker_in.send(b"x")
+        except OSError:
+            pass  # full: it is about to; closed: it has ended
 
     def _sweep(self, now: float) -> None:
         """Close what has passed its deadline."""
@@ -479,56 +421,34 @@ class Loop:
                 if waits:
                     self._close(connection)
         if self._ending:
-            if self._listener_fd >= 0:
-                self._listen(False)
-                self._listener.server_close()
-                self._listener_fd = -1
+            self._door.close()
             if not self._connections:
                 self.idle.set()
-                self._watch_wake.set()
-        elif not self._accepting and not self._accept_at:
-            self._listen(True)
+                self._watch.end()
+        elif not self._door.due:
+            self._door.open()
 
     @staticmethod
     def _is_idle(connection: Connection) -> bool:
-        return connection.state is State.IDLE or connection.state is State.HANDSHAKE
+        """Whether nobody would miss it: nothing of a request has come, not even unread."""
+        return connection.state in (State.IDLE, State.HANDSHAKE) and not connection.has_sent()
 
     # -------------------------------------------------------------------------------------------- accepting
 
-    def _listen(self, accepting: bool) -> None:
-        if accepting == self._accepting or (accepting and self._ending):
-            return
-        self._accepting = accepting
-        if accepting:
-            self._epoll.register(self._listener_fd, select.EPOLLIN)
-        else:
-            self._epoll.unregister(self._listener_fd)
-
-    def _incoming(self) -> None:
-        """A connection waits to be accepted, perhaps by somebody who has fewer."""
-        if self._balance.has_more(self._index):
-            self._listen(False)
-            self._accept_at = time.monotonic() + PATIENCE
-        else:
-            self._accept_one()
-
-    def _accept_one(self) -> None:
+    def _accept(self) -> None:
+        """Take one waiting connection, if there is room for it."""
         if self._ending:
             return
         if len(self._connections) >= self._limits.max_connections and not self._make_room():
-            self._listen(False)  # until the next sweep: the kernel's queue holds them
+            self._door.shut()  # until the next sweep: the kernel's queue holds them
             return
-        try:
-            sock, peer = self._listener.accept()
-        except BlockingIOError:
-            return  # another worker was quicker
-        except OSError as error:
-            LOGGER.warning("accepting a connection failed: %s", error)
-            self._listen(False)  # no descriptors left, or the like: try again at the next sweep
+        if (taken := self._door.take()) is None:
             return
+        sock, peer = taken
         connection = Connection(sock, peer, time.monotonic() + self._limits.head_timeout)
         self._connections[connection.fd] = connection
-        self._register(connection, READ)
+        with self._border(connection):
+            self._register(connection, READ)
         self._count_changed()
 
     def _make_room(self) -> bool:
@@ -546,5 +466,5 @@ class Loop:
 
     def _find_victims(self) -> None:
         """Look once for many: a crowd of newcomers must not cost a walk over all connections each."""
-        idle = [c for c in self._connections.values() if c.state is State.IDLE and c.registered]
+        idle = [c for c in list(self._connections.values()) if c.state is State.IDLE and c.registered]
         self._victims = heapq.nsmallest(64, idle, key=lambda c: c.deadline)[::-1]

@@ -62,7 +62,12 @@ class ThreadPool:
                 return False
             self._count += 1
             worker = _Worker(job)
-        threading.Thread(target=self._run, args=(worker,), name="request", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(worker,), name="request", daemon=True).start()
+        except RuntimeError:  # the system has no more threads for us
+            with self._lock:
+                self._count -= 1
+            return False
         return True
 
     def later(self, job: Job) -> None:
