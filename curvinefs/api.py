@@ -213,8 +213,9 @@ class FileSystem(Protocol):
         """
 
     # -- changing
-    def create(self, path: str) -> Writer:
-        """Begin a new file.  AlreadyExists, NotFound (parent), NotADirectory, NoSpace."""
+    def create(self, path: str, size: int | None = None) -> Writer:
+        """Begin a new file; ``size``: bytes to come, where known.  AlreadyExists, NotFound (parent), NotADirectory,
+        NoSpace."""
 
     def mkdir(self, path: str, x_attr: Mapping[str, bytes] | None = None) -> None:
         """Make one directory, visible only together with its attributes.  AlreadyExists, NotFound, NotADirectory."""

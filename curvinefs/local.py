@@ -170,7 +170,7 @@ class LocalFileSystem:
 
     # -- changing
 
-    def create(self, path: str) -> LocalWriter:
+    def create(self, path: str, size: int | None = None) -> LocalWriter:
         try:
             return LocalWriter(self._volume, path)
         except OSError as error:

@@ -10,7 +10,6 @@ import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from curvinefs.local import LocalFileSystem
 from s3proto.context import Context, Settings
 from s3proto.errors import S3Error
 from s3proto.http import Headers, RequestHead, Response
@@ -19,10 +18,10 @@ from s3proto.protocol import serve
 from s3server.config import ServerConfig
 from s3server.credentials import CredentialStore
 from s3server.exchange import Service
+from s3server.filesystems import open_store
 from s3server.gateway import Gateway
 from s3server.receive import ROTATING, BufferPool, Receiver
 from s3server.spool import MemoryBudget
-from s3server.store import ObjectStore
 from s3server.store.sweep import DAY, Sweeper
 
 
@@ -31,11 +30,7 @@ class Assembly:
 
     def __init__(self, config: ServerConfig) -> None:
         """Raises curvinefs' FsError (the store cannot be opened) and CredentialError."""
-        self._fs = LocalFileSystem(str(config.store_path), durability=config.durability)
-        uploads = (
-            LocalFileSystem(str(config.multipart_temp), durability=config.durability) if config.multipart_temp else None
-        )
-        self.store = ObjectStore(self._fs, region=config.region, uploads_fs=uploads)
+        self.store = open_store(config)
         self.sweeper = Sweeper(self.store, config.upload_max_age_days * DAY)
         self.credentials = CredentialStore(
             config.credentials_file, config.cache_refresh_interval_secs, config.stats_file

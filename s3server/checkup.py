@@ -12,11 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from curvinefs.api import FsError
-from curvinefs.local import LocalFileSystem
 from s3server import credentials_file, startup
 from s3server.config import ConfigError, ServerConfig
 from s3server.credentials_file import CredentialError
-from s3server.store import ObjectStore
+from s3server.filesystems import open_store
 from s3server.store.sweep import DAY, Sweeper
 
 
@@ -76,18 +75,16 @@ def _tls(config: ServerConfig) -> Iterator[Fact]:
 
 
 def _store(config: ServerConfig, repair: bool) -> Iterator[Fact]:
-    if not config.store_path.exists():
+    if config.store.startswith("file:") and not config.store_path.exists():
         yield Fact("does not exist yet: the first start makes it")
         return
     try:
-        files = LocalFileSystem(str(config.store_path), durability=config.durability)
-        parts = LocalFileSystem(str(config.multipart_temp)) if config.multipart_temp else None
+        store = open_store(config)
     except FsError as error:
         yield Fact(str(error), wrong=True)
         return
-    store = ObjectStore(files, region=config.region, uploads_fs=parts)
     try:
-        yield from (Fact(f"{name}: {value}") for name, value in files.check().items())
+        yield from (Fact(f"{name}: {value}") for name, value in store.health().items())
         sweeper = Sweeper(store, config.upload_max_age_days * DAY)
         for finding in sweeper.inspect(repair):
             yield Fact(f"{finding.path}: {finding.what}{', removed' * finding.repaired}", not finding.repaired)

@@ -20,6 +20,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
 
+from curvinefs.api import FsError
 from s3server import __version__, config, credentials_file, log, service, startup
 from s3server.config import ConfigError, ServerConfig, SettingsParser
 from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
@@ -59,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve_arguments(parser: SettingsParser) -> None:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--wait", action="store_true", help="keep trying when the Curvine cluster does not answer yet")
     ready = "gets HOST:PORT once connections are accepted; removed at the end"
     parser.add_argument("--ready-file", metavar="PATH", type=Path, help=ready)
     # The service script tells its own process from others by this word on the command line.
@@ -66,7 +68,7 @@ def _serve_arguments(parser: SettingsParser) -> None:
 
 
 def serve(settings: ServerConfig, options: Namespace) -> int:
-    from s3server import supervisor  # late: the other commands need neither sockets nor the core
+    from s3server import filesystems, supervisor  # late: the other commands need neither sockets nor the core
 
     try:
         log.setup(os.environ, settings.log_file)
@@ -78,6 +80,11 @@ def serve(settings: ServerConfig, options: Namespace) -> int:
     if keys.first:
         url = startup.client_url(settings.listen, settings.tls_cert is not None)
         print(startup.first_key_notice(keys.first, settings.region, url), flush=True)
+    try:
+        filesystems.wait_until_ready(settings, patient=options.wait)
+    except FsError as error:
+        print(f"{PROGRAM}: {settings.store}: {error}", file=sys.stderr)
+        return EXIT_FAILED
     return supervisor.run(settings, options.ready_file)
 
 

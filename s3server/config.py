@@ -317,9 +317,9 @@ def _check(config: ServerConfig, masters: tuple[str, ...]) -> None:
         raise ConfigError("tls_cert and tls_key belong together: set both, or neither")
     if config.web_listen is not None:
         raise ConfigError("web_listen: not yet in this version (GET /healthz is served on listen)")
-    if config.store.startswith("curvine:"):
+    if config.store.startswith("curvine:") and config.enable_distributed_auth:
         why = f"{config.conf} names masters, so the store is {config.store}" if masters else f"store = {config.store}"
-        raise ConfigError(f'{why}: not yet in this version; set store = "file:///path"')
+        raise ConfigError(f"{why}: enable_distributed_auth is not yet in this version for Curvine; set it to false")
 
 
 def _check_environment(environ: Mapping[str, str]) -> list[str]:

@@ -224,7 +224,7 @@ class Objects:
             part = self.uploads.begin_part(target.bucket, target.upload_id, target.part_number, expected_size)
             return ObjectSink(self, None, part)
         spot = self._publisher.spot(target.bucket, target.key)
-        return ObjectSink(self, spot, self._publisher.stage(spot))
+        return ObjectSink(self, spot, self._publisher.stage(spot, expected_size))
 
     def drop(self, spot: Spot | None, out: Writer | PartSink) -> None:
         """Throw an unfinished body away, with the directories that were made for it."""
@@ -248,7 +248,7 @@ class Objects:
                 writer = content.sink.take()
                 assert not isinstance(writer, PartSink)
             else:
-                writer = self._publisher.stage(spot)
+                writer = self._publisher.stage(spot, content.size)
             self._publish(spot, writer, record, condition, content.memory or ())
         return info_of(record, spot.key)
 
@@ -279,7 +279,7 @@ class Objects:
         attributes = command.attributes if command.attributes is not None else known.attributes
         algorithm = command.checksum_algorithm
         with self.fs.deferred():
-            writer = self._publisher.stage(spot)
+            writer = self._publisher.stage(spot, known.size)
             try:
                 if _is_ours(known) and (algorithm is None or _has_checksum(known, algorithm)):
                     writer.copy_from(source.file, 0, known.size)

@@ -116,15 +116,15 @@ class Publisher:
 
     # ------------------------------------------------------------------------------------------- staging
 
-    def stage(self, spot: Spot) -> Writer:
-        """Begin a temporary file in the key's directory, made if it is missing.
+    def stage(self, spot: Spot, size: int | None = None) -> Writer:
+        """Begin a temporary file of ``size`` bytes (None: not known yet) in the key's directory, made if it is missing.
 
         Raises NoSuchBucket, SlowDown.
         """
         deadline = self._clock() + PATIENCE
         while True:
             try:
-                return self._fs.create(f"{spot.directory}/{temporary_name()}")
+                return self._fs.create(f"{spot.directory}/{temporary_name()}", size)
             except NotFound:
                 self._make_directories(spot)
             except NotADirectory:
@@ -263,6 +263,8 @@ class Publisher:
 
     def _publish_inside(self, spot: Spot, staged: Staged, *, replace: bool) -> None:
         """Put the object ``a`` into the directory ``a``, held by a file of ours so that it stays a directory."""
+        if spot.place.name == MARKER:
+            raise AlreadyExists(spot.path)  # a directory of this name is nobody's
         try:
             hold = self._fs.create(f"{spot.path}/{temporary_name()}")
         except (NotFound, NotADirectory):

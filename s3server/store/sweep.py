@@ -69,9 +69,7 @@ class Sweeper:
         for entry in listed:
             below = f"{path}/{entry.name}"
             if entry.name.startswith(TEMPORARY):
-                removed = self._remove_temporary(self._fs, below) if repair else self._may_go(self._fs, below)
-                if removed:
-                    yield Finding("left-over of an unfinished write", below, repair)
+                yield from self._left_over(self._fs, below, repair)
             elif entry.kind is FileKind.DIRECTORY:
                 yield from self._tree(bucket, (*names, entry.name), repair)
             elif entry.kind is FileKind.FILE:
@@ -80,6 +78,10 @@ class Sweeper:
                     yield Finding("a name of our own form that no key gives: it is hidden", below, False)
                 elif len(key.encode()) > MAX_KEY:
                     yield Finding("a name longer than any key: it is hidden", below, False)
+
+    def _left_over(self, fs: FileSystem, path: str, remove: bool) -> Iterator[Finding]:
+        if self._remove_temporary(fs, path) if remove else self._may_go(fs, path):
+            yield Finding("left-over of an unfinished write", path, remove)
 
     def _may_go(self, fs: FileSystem, path: str) -> bool:
         try:
@@ -124,13 +126,14 @@ class Sweeper:
         for entry in list(entries(fs, path)):
             below = f"{path}/{entry.name}"
             if entry.name.startswith(TEMPORARY):
-                if self._old(fs, below, DAY):
-                    yield self._drop(fs, "left-over of an upload", below, remove)
+                yield self._drop(
+                    fs, "left-over of an upload", below, remove
+                )  # forgotten already, whoever still removes it
                 continue
             for part in list(entries(fs, below, TEMPORARY)):
                 if not part.name.startswith(TEMPORARY):
                     break
-                self._remove_temporary(fs, f"{below}/{part.name}")
+                yield from self._left_over(fs, f"{below}/{part.name}", remove)
             try:
                 began = int(entry.name[:12], 16) / 1000
             except ValueError:
@@ -141,6 +144,9 @@ class Sweeper:
     def _sides(self, fs: FileSystem, path: str, remove: bool) -> Iterator[Finding]:
         for entry in list(entries(fs, path)):
             below = f"{path}/{entry.name}"
+            if entry.name.startswith(TEMPORARY):
+                yield from self._left_over(fs, below, remove)
+                continue
             try:
                 if not self._old(fs, below, DAY):
                     continue

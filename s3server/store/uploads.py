@@ -192,7 +192,7 @@ class Uploads:
         directory = self._directory(bucket, upload_id)
         try:
             place = self._place(directory, number, size) if size is not None and self._shared else None
-            writer = None if place else self._fs.create(f"{directory}/{temporary_name()}")
+            writer = None if place else self._fs.create(f"{directory}/{temporary_name()}", size)
             return PartSink(directory, writer, place)
         except (NotFound, NotADirectory):
             raise NoSuchUpload(UploadId=upload_id) from None

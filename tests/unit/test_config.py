@@ -206,8 +206,7 @@ MASTERS = {
 @pytest.mark.parametrize("case", MASTERS)
 def test_a_file_that_names_masters_means_curvine(home: Path, case: str) -> None:
     toml, addresses = MASTERS[case]
-    with pytest.raises(ConfigError, match=f"names masters, so the store is curvine://{addresses}/: not yet"):
-        load(home, toml=toml)
+    assert load(home, toml=toml).store == f"curvine://{addresses}/"
     assert load(home, f"--store=file://{home}/here", toml=toml).store_path == home / "here"
     assert load(home, toml=f"{toml}[s3_gateway]\nstore = 'file:///x'\n").store_path == Path("/x")
 
@@ -216,10 +215,9 @@ def test_other_sections_are_never_complained_about(home: Path) -> None:
     assert load(home, toml="client = 3\n[journal]\njournal_addrs = [1, {}]\n[worker]\nanything = 'x'\n").warnings == ()
 
 
-@pytest.mark.parametrize("store", ["curvine://a:1", "curvine://a:1,b:2/"])
-def test_curvine_is_not_yet(home: Path, store: str) -> None:
+def test_distributed_credentials_on_curvine_are_not_yet(home: Path) -> None:
     with pytest.raises(ConfigError, match="not yet in this version"):
-        load(home, f"--store={store}")
+        load(home, "--store=curvine://a:1,b:2/", "--enable-distributed-auth")
 
 
 @pytest.mark.parametrize("flag", ["--tls-cert=/x", "--tls-key=/x"])

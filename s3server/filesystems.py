@@ -1,0 +1,65 @@
+"""Opens the file systems that the settings name: the one place that knows which kinds there are."""
+
+from __future__ import annotations
+
+import logging
+import time
+from urllib.parse import urlsplit
+
+from curvinefs.api import FileSystem, Unavailable
+from curvinefs.client import CurvineFileSystem
+from curvinefs.local import LocalFileSystem
+from s3server.config import ServerConfig
+from s3server.store import ObjectStore
+
+log = logging.getLogger("curvine_s3_gateway.store")
+
+MASTER_PORT = 8995
+PAUSE = 2.0
+"""Seconds between two looks for a cluster that is not there yet."""
+
+
+def open_store(config: ServerConfig) -> ObjectStore:
+    """Open the object store.  Raises curvinefs' FsError when a directory cannot be used; a cluster is not asked yet."""
+    uploads = (
+        LocalFileSystem(str(config.multipart_temp), durability=config.durability) if config.multipart_temp else None
+    )
+    return ObjectStore(open_file_system(config), region=config.region, uploads_fs=uploads)
+
+
+def open_file_system(config: ServerConfig) -> FileSystem:
+    """Open where buckets lie.  Raises as open_store."""
+    if config.store.startswith("curvine:"):
+        return CurvineFileSystem(masters(config.store))
+    return LocalFileSystem(str(config.store_path), durability=config.durability)
+
+
+def wait_until_ready(config: ServerConfig, *, patient: bool = False) -> None:
+    """Return when a Curvine cluster answers; a directory always does.
+
+    ``patient``: for ever, saying so.  Raises Unavailable with the addresses that were tried.  To be called before any
+    fork: it leaves no connection behind.
+    """
+    if not config.store.startswith("curvine:"):
+        return
+    while True:
+        files = open_file_system(config)
+        try:
+            files.check()
+            return
+        except Unavailable as error:
+            if not patient:
+                raise
+            log.warning("%s: %s; trying again", config.store, error)
+        finally:
+            files.close()
+        time.sleep(PAUSE)
+
+
+def masters(store: str) -> list[tuple[str, int]]:
+    """Return host and port of each master of a ``curvine://host:port,host:port/`` URL."""
+    found = []
+    for address in urlsplit(store).netloc.split(","):
+        host, _, port = address.rpartition(":") if ":" in address else (address, "", "")
+        found.append((host.strip("[]"), int(port or MASTER_PORT)))
+    return found
