@@ -563,6 +563,27 @@ def test_batch_delete_tells_each_outcome(shop: Shop) -> None:
     assert shop.keys() == ["b"]
 
 
+def test_the_sweep_takes_at_once_what_killed_writers_left_in_our_state(shop: Shop, root: Path) -> None:
+    shop.put("k", b"1", attributes=ObjectAttributes(metadata=(("m", "v" * 3000),)))
+    upload = shop.upload("u")
+    shop.part("u", upload, 1, b"x")
+    base = next((root / ".s3~" / "b").iterdir())
+    (base / "uploads" / ".s3~tmp.1").mkdir()  # killed while it removed an upload
+    left = {
+        base / "side" / ".s3~tmp.1",
+        base / "uploads" / upload / ".s3~tmp.1",
+        base / "uploads" / ".s3~tmp.1" / "data",
+    }
+    for path in left:
+        path.write_bytes(b"x")
+    sweeper = Sweeper(shop.store)
+    assert len(sweeper.inspect(repair=False)) == 3 and all(path.exists() for path in left)
+    assert len(sweeper.inspect(repair=True)) == 3 and not any(path.exists() for path in left)
+    assert sweeper.inspect(repair=False) == []
+    shop.complete("u", upload)
+    assert shop.store.head_object(c.HeadObject("bkt", "k")).attributes.metadata
+
+
 def test_the_sweep_takes_left_overs_and_nothing_else(shop: Shop, root: Path) -> None:
     long = ObjectAttributes(metadata=(("m", "v" * 3000),))
     shop.put("d/k", b"1", attributes=long)
