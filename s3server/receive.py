@@ -185,11 +185,14 @@ class Receiver:
 
 
 def _slices(decoder: Decoder, piece: memoryview) -> list[memoryview]:
-    """Decode a piece; slivers are joined, because each costs a client 6 bytes to make and us a microsecond."""
-    slices = decoder.feed(piece)
-    if len(slices) > 16 and len(piece) < len(slices) * 4096:
-        return [memoryview(b"".join(slices))]
-    return slices
+    return without_slivers(decoder.feed(piece), len(piece))
+
+
+def without_slivers(pieces: list[memoryview], size: int) -> list[memoryview]:
+    """Join pieces of ``size`` bytes if they are small: each costs a client 6 bytes to make, and all that follows."""
+    if len(pieces) > 16 and size < len(pieces) * 4096:
+        return [memoryview(b"".join(pieces))]
+    return pieces
 
 
 def _write(slices: Sequence[memoryview], spool: Spool, limit: int, digests: Digests | None) -> None:

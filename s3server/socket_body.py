@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from s3proto.errors import S3Error
 from s3proto.http import Framing, RequestHead
 from s3server.connection import Connection, ConnectionLost, Pace
+from s3server.receive import without_slivers
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 DRAINED = 256 * 1024
@@ -100,6 +101,7 @@ class SocketBody:
         except S3Error:
             self.broken = True
             raise
+        pieces = without_slivers(pieces, len(data))
         self.received += sum(map(len, pieces))
         if self.framing.unused:
             self._connection.put_back(self.framing.unused)

@@ -127,3 +127,10 @@ def test_broken_bodies_end_their_connection(pair: tuple[Connection, socket.socke
     with pytest.raises(IncompleteBody):
         read(short)
     assert not short.settle()
+
+
+def test_slivers_are_joined(pair: tuple[Connection, socket.socket]) -> None:
+    connection, client = pair
+    sent = b"1\r\nx\r\n" * 1000 + b"0\r\n\r\n"
+    pieces = body_of(connection, client, "Transfer-Encoding: chunked", sent=sent).begin()
+    assert [bytes(piece) for piece in pieces] == [b"x" * 1000]
