@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
 from curvinefs import api as fs_api
 from curvinefs.api import Extent, File, FileSystem, FsError, IsADirectory, NotADirectory, NotFound, Writer
@@ -105,7 +105,10 @@ class ObjectSink:
     @mapped
     def write(self, data: memoryview | bytes) -> None:
         assert self.out is not None
-        self.out.write(data)
+        try:
+            self.out.write(data)
+        except NotFound:
+            self._store.lost(self.spot)
         self.size += len(data)
 
     def take(self) -> Writer | PartSink:
@@ -235,6 +238,12 @@ class Objects:
         except FsError as error:
             log.warning("a left-over stays until the next sweep: %s", error)
 
+    def lost(self, spot: Spot | None) -> NoReturn:
+        """A file under construction went from under its writer: its bucket or its upload (``spot`` None) was deleted."""
+        if spot is None:
+            raise e.NoSuchUpload()
+        self._publisher.lost(spot)
+
     @mapped
     def put_object(self, command: c.PutObject) -> ObjectInfo:
         content: Spool = command.content
@@ -258,11 +267,14 @@ class Objects:
         """Complete a staged file with ``pieces`` and publish it.  Closes ``writer``; after an error nothing stays."""
         side: str | None = None
         try:
-            for piece in pieces:
-                writer.write(piece)
             record, attribute = self.sides.seal(spot, record)
             side = record.side
-            writer.complete({ATTRIBUTE: attribute}, record.mtime_ms * 1_000_000)
+            try:
+                for piece in pieces:
+                    writer.write(piece)
+                writer.complete({ATTRIBUTE: attribute}, record.mtime_ms * 1_000_000)
+            except NotFound:
+                self.lost(spot)
             self._publisher.publish(spot, writer, condition)
         except BaseException:
             self.drop(spot, writer)

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from curvinefs.api import (
     AlreadyExists,
@@ -238,7 +238,7 @@ class Publisher:
             except AlreadyExists:
                 pass
             except NotFound:
-                self._lost(spot)
+                self.lost(spot)
         while True:
             with self._fs.lock(spot.lock) as held:
                 found = self.where(spot)
@@ -257,7 +257,7 @@ class Publisher:
                     # Somebody made a directory or a first object there meanwhile: look again, unless it will not go.
                     self._refuse_obstacle(spot)
                 except NotFound:
-                    self._lost(spot)
+                    self.lost(spot)
             if self._clock() > deadline:
                 raise SlowDown()
 
@@ -292,8 +292,8 @@ class Publisher:
         except (NotFound, NotADirectory):
             pass
 
-    def _lost(self, spot: Spot) -> None:
-        """Our temporary file or its directory went: the bucket was deleted, or nearly was."""
+    def lost(self, spot: Spot) -> NoReturn:
+        """Our temporary file or its directory went: raise NoSuchBucket, or SlowDown when the bucket stayed after all."""
         self._fs_bucket(spot.bucket)
         raise SlowDown()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
+from curvinefs.api import FileKind, FileSystem
 from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import DeleteEntry
+from tests.sim.cluster import Cluster
 from tests.store_kit import Shop
 
 PARTS = ["", ".", "..", "a", "b", "a!", "a0", ".s3~self", "x" * 260, "é", "*"]
@@ -44,9 +47,12 @@ class StoreMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.root = tempfile.mkdtemp()
-        self.shop = Shop(LocalFileSystem(self.root, durability="none"))
+        self.shop = Shop(self.open())
         self.shop.make()
         self.model: dict[str, bytes] = {}
+
+    def open(self) -> FileSystem:
+        return LocalFileSystem(self.root, durability="none")
 
     def teardown(self) -> None:
         if hasattr(self, "shop"):
@@ -140,9 +146,27 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def nothing_else_is_there(self) -> None:
         if hasattr(self, "shop"):
-            for base, _, names in os.walk(os.path.join(self.root, "bkt")):
-                assert not [n for n in names if n.startswith(".s3~tmp.")], base
+            assert not [path for path in self.walk("/bkt") if "/.s3~tmp." in path]
+
+    def walk(self, path: str) -> Iterator[str]:
+        for entry in self.shop.fs.list(path):
+            yield f"{path}/{entry.name}"
+            if entry.kind is FileKind.DIRECTORY:
+                yield from self.walk(f"{path}/{entry.name}")
+
+
+class CurvineStoreMachine(StoreMachine):
+    def open(self) -> FileSystem:
+        self.cluster = Cluster(Path(self.root))
+        return self.cluster.client()
+
+    def teardown(self) -> None:
+        super().teardown()
+        if hasattr(self, "cluster"):
+            self.cluster.__exit__(None, None, None)
 
 
 StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+CurvineStoreMachine.TestCase.settings = settings(max_examples=8, stateful_step_count=20, deadline=None)
 TestStore = StoreMachine.TestCase
+TestCurvineStore = CurvineStoreMachine.TestCase

@@ -1,4 +1,7 @@
-"""The object store on a directory: every storage command, and what lies on the disk."""
+"""The object store on a directory and on a (simulated) Curvine cluster: every storage command.
+
+What takes the fixture ``root`` looks at the directory itself and runs there only.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from s3proto import errors as e
 from s3proto.model import DeleteEntry, ObjectAttributes
 from s3server.store.state import owner_of
 from s3server.store.sweep import Sweeper
+from tests.sim.cluster import Cluster
 from tests.store_kit import ALICE, ROOT, Shop
 
 MIB = 1 << 20
@@ -32,13 +36,24 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "shop" in metafunc.fixturenames:
+        kinds = ["directory"] if "root" in metafunc.fixturenames else ["directory", "curvine"]
+        metafunc.parametrize("shop", kinds, indirect=True)
+
+
 @pytest.fixture
-def shop(root: Path) -> Iterator[Shop]:
-    root.mkdir()
-    shop = Shop(LocalFileSystem(str(root), durability="none"))
-    shop.make()
-    yield shop
-    shop.store.close()
+def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
+    with ExitStack() as stack:
+        if request.param == "directory":
+            root = tmp_path / "data"
+            root.mkdir()
+            shop = Shop(LocalFileSystem(str(root), durability="none"))
+        else:
+            shop = Shop(stack.enter_context(Cluster(tmp_path)).client())
+        stack.callback(shop.store.close)
+        shop.make()
+        yield shop
 
 
 def files(root: Path) -> list[str]:
