@@ -239,7 +239,7 @@ class Objects:
             log.warning("a left-over stays until the next sweep: %s", error)
 
     def lost(self, spot: Spot | None) -> NoReturn:
-        """A file under construction went from under its writer: its bucket or its upload (``spot`` None) was deleted."""
+        """A file under construction went from under its writer: its bucket or (``spot`` None) its upload was."""
         if spot is None:
             raise e.NoSuchUpload()
         self._publisher.lost(spot)

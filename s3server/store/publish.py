@@ -293,7 +293,7 @@ class Publisher:
             pass
 
     def lost(self, spot: Spot) -> NoReturn:
-        """Our temporary file or its directory went: raise NoSuchBucket, or SlowDown when the bucket stayed after all."""
+        """Our temporary file or its directory went: raise NoSuchBucket, or SlowDown when the bucket stayed."""
         self._fs_bucket(spot.bucket)
         raise SlowDown()
 

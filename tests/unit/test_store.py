@@ -348,7 +348,7 @@ def test_siblings_are_made_while_their_directory_is_cleaned(shop: Shop) -> None:
             assert shop.get(key) == b"x"
             shop.delete(key)
 
-    run_all([lambda n=n: come_and_go(n) for n in range(4)])  # type: ignore[misc]
+    run_all([lambda n=n: come_and_go(n) for n in range(4)])
     assert shop.keys() == []
 
 
