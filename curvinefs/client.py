@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from curvinefs.api import (
+    AlreadyExists,
     FileKind,
     FileStatus,
     FsError,
@@ -40,6 +41,8 @@ from curvinefs.curvine.source import FileSource, Readers
 from curvinefs.curvine.workers import Workers
 from curvinefs.curvine.write import NANOSECONDS, CurvineWriter
 from curvinefs.proto import curvine_pb2 as pb
+
+__all__ = ["CurvineFileSystem", "Options"]
 
 _STATE = "/.s3~"
 _PAGE = 1000
@@ -73,21 +76,24 @@ class CurvineFileSystem:
         try:
             return to_status(self._calls.status(path))
         except NotFound as error:
-            raise self._missing(path, error) from error
+            raise self._missing(error, path) from error
 
-    def _missing(self, path: str, error: NotFound) -> FsError:
+    def _missing(self, error: NotFound, *paths: str) -> FsError:
         """The master says "not found" below a file too."""
-        while (path := split(path)[0]) != "/":
-            above = self._calls.find(path)
-            if above is not None:
-                return error if above.is_dir else NotADirectory(str(error))
+        for path in paths:
+            while (path := split(path)[0]) != "/":
+                above = self._calls.find(path)
+                if above is not None and not above.is_dir:
+                    return NotADirectory(str(error))
+                if above is not None:
+                    break
         return error
 
     def open(self, path: str) -> CurvineFile:
         try:
             located = self._calls.locations(path)
         except NotFound as error:
-            raise self._missing(path, error) from error
+            raise self._missing(error, path) from error
         status = to_status(located.status)
         if status.kind is FileKind.DIRECTORY:
             raise IsADirectory(path)
@@ -118,7 +124,7 @@ class CurvineFileSystem:
         try:
             page = self._calls.page(path, start_after, _PAGE)
         except NotFound as error:
-            raise self._missing(path, error) from error
+            raise self._missing(error, path) from error
         if len(page) == 1 and page[0].path == path and path != "/":
             raise NotADirectory(path)
         if first and not page and start_after:
@@ -129,14 +135,29 @@ class CurvineFileSystem:
 
     def create(self, path: str, size: int | None = None) -> CurvineWriter:
         """``size``: how many bytes will come, where that is known; it decides the size of blocks."""
-        return CurvineWriter(self._calls, self._workers, path, size)
+        try:
+            return CurvineWriter(self._calls, self._workers, path, size)
+        except NotFound as error:
+            raise self._missing(error, path) from error
 
     def mkdir(self, path: str, x_attr: Mapping[str, bytes] | None = None) -> None:
-        self._calls.mkdir(path, x_attr or {})
+        try:
+            self._calls.mkdir(path, x_attr or {})
+        except NotFound as error:
+            raise self._missing(error, path) from error
 
     def rename(self, source: str, destination: str, flags: RenameFlag = RenameFlag.REPLACE) -> None:
+        try:
+            self._rename(source, destination, flags)
+        except NotFound as error:
+            raise self._missing(error, source, destination) from error
+
+    def _rename(self, source: str, destination: str, flags: RenameFlag) -> None:
+        split(destination)
         here = self._calls.status(source)
         if source == destination:
+            if flags is RenameFlag.NO_REPLACE:
+                raise AlreadyExists(source)
             return
         if flags is RenameFlag.REPLACE and here.nlink > 1 and not here.is_dir:
             there = self._calls.find(destination)
@@ -147,16 +168,22 @@ class CurvineFileSystem:
         self._calls.rename(source, destination, flags, here.id)
 
     def link(self, source: str, destination: str) -> None:
-        self._calls.link(source, destination)
+        try:
+            self._calls.link(source, destination)
+        except NotFound as error:
+            raise self._missing(error, source, destination) from error
 
     def set_x_attr(self, path: str, x_attr: Mapping[str, bytes | None]) -> None:
-        self._calls.set_attributes(path, x_attr)
+        try:
+            self._calls.set_attributes(path, x_attr)
+        except NotFound as error:
+            raise self._missing(error, path) from error
 
     def delete(self, path: str) -> None:
         try:
             self._calls.delete(path)
         except NotFound as error:
-            raise self._missing(path, error) from error
+            raise self._missing(error, path) from error
 
     def delete_many(self, paths: Iterable[str]) -> Sequence[FsError | None]:
         """In order: a directory may follow its last entry."""

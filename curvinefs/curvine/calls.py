@@ -209,7 +209,10 @@ class Calls:
                 self._master.call(Code.LINK, request, pb.LinkResponse)
                 return
             except Refused as error:
-                raise fs_error(error, f"{source} = {destination}") from error
+                refusal = fs_error(error, f"{source} = {destination}")
+                if isinstance(refusal, IsADirectory) and self.find(destination) is not None:
+                    refusal = AlreadyExists(destination)
+                raise refusal from error
             except ReplyLost as error:
                 doubt = error
                 here, there = self.find(source), self.find(destination)
