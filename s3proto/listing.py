@@ -138,13 +138,16 @@ def _shared(listing: Listing) -> list[xml.Node | None]:
 
 
 def objects_v1(bucket: str, listing: Listing, marker: str, page: ListPage, owner: Owner) -> bytes:
-    """Write ListObjects.  NextMarker comes with a delimiter only: without, the last key serves."""
+    """Write ListObjects.  NextMarker comes with a delimiter only: without, the last key serves.
+
+    Prefix is never URL-encoded here, whatever AWS's page says: botocore decodes every other element of this listing.
+    """
     encode = listing.encode
     return xml.document(
         "ListBucketResult",
         [
             ("Name", bucket),
-            ("Prefix", encode(listing.prefix)),
+            ("Prefix", xml.printable(listing.prefix)),
             ("Marker", encode(marker)),
             ("NextMarker", encode(page.last)) if page.truncated and listing.delimiter else None,
             ("MaxKeys", listing.limit),

@@ -1,9 +1,13 @@
 """What a client gives an object besides its bytes, and how it is given back.
 
 Rules: plain functions from request headers to ObjectAttributes and from there to response headers.  Header text is
-latin-1 here, one character per byte: what a client sent in any encoding, RFC 2047 words included, comes back byte
-for byte.  (AWS rewrites non-ASCII metadata as RFC 2047 words; every client that sends it raw expects it raw.)
-A response header never carries a control character, whoever wrote the stored value.
+latin-1 here, one character per byte; system headers come back byte for byte.  A response header never carries a
+control character, whoever wrote the stored value.
+
+User metadata beyond ASCII: what is UTF-8 is read as that, everything else as latin-1, and it is answered in latin-1
+where that can say it, else in UTF-8.  So botocore (which sends UTF-8 and reads latin-1), Python, Node and browsers
+(which do both in latin-1) get their text back; RFC 2047 words are left as they are.  AWS answers RFC 2047 words, of
+the UTF-8 bytes taken as latin-1, which nobody reads.
 
 A header that asks for what this gateway does not do is refused, never ignored: ``refuse_unsupported``.
 
@@ -139,7 +143,14 @@ def _user_metadata(headers: Headers) -> tuple[tuple[str, str], ...]:
     size = sum(len(name) + len(value) for name, value in found.items())
     if size > MAX_USER_METADATA:
         raise MetadataTooLarge(Size=size, MaxSizeAllowed=MAX_USER_METADATA)
-    return tuple(found.items())
+    return tuple((name, _decoded(value)) for name, value in found.items())
+
+
+def _decoded(value: str) -> str:
+    try:
+        return value if value.isascii() else value.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return value
 
 
 def _without_aws_chunked(value: str) -> str:

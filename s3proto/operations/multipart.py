@@ -186,9 +186,10 @@ def _parse_claims(body: bytes, limit: int) -> list[_PartClaim]:
         claims.append(_PartClaim(int(number), conditions.bare_etag(element.require("ETag")), sums))
     if not 1 <= len(claims) <= MAX_PARTS:
         raise MalformedXML
-    if any(earlier.number >= later.number for earlier, later in zip(claims, claims[1:])):
+    if any(earlier.number > later.number for earlier, later in zip(claims, claims[1:])):
         raise InvalidPartOrder
-    return claims
+    # A client that sent a part again may name it twice: the last one counts, as it does among the parts.
+    return list({claim.number: claim for claim in claims}.values())
 
 
 def _digest(claims: Sequence[_PartClaim]) -> str:

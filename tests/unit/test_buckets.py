@@ -116,6 +116,11 @@ def test_list_objects() -> None:
     }
 
 
+def test_the_prefix_of_version_1_is_not_encoded() -> None:
+    script: list[Step] = [(HeadBucket("bucket"), BUCKET_INFO), (ListObjects("bucket", "\n%"), ListPage((), (), False))]
+    assert texts(call("GET", "/bucket?prefix=%0A%25&encoding-type=url", script=script), "Prefix") == ["\n%"]
+
+
 def test_next_marker_needs_a_delimiter() -> None:
     script: list[Step] = [(HeadBucket("bucket"), BUCKET_INFO), (ListObjects("bucket"), PAGE)]
     assert texts(call("GET", "/bucket", script=script), "NextMarker") == []

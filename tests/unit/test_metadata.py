@@ -62,6 +62,23 @@ def test_aws_chunked_is_no_content_encoding(sent: str, kept: str | None) -> None
     assert dict(parse(("content-encoding", sent)).headers).get("content-encoding") == kept
 
 
+@pytest.mark.parametrize(
+    ("sent", "stored", "told"),
+    [
+        ("plain", "plain", "plain"),
+        ("\xc3\xa9", "\xe9", "\xe9"),
+        ("\xe9", "\xe9", "\xe9"),
+        ("\xe2\x82\xac", "\u20ac", "\xe2\x82\xac"),
+        ("=?UTF-8?Q?=C3=A9?=", "=?UTF-8?Q?=C3=A9?=", "=?UTF-8?Q?=C3=A9?="),
+    ],
+    ids=["ascii", "utf-8", "latin-1", "beyond latin-1", "rfc 2047"],
+)
+def test_user_metadata_beyond_ascii(sent: str, stored: str, told: str) -> None:
+    attributes = parse(("x-amz-meta-m", sent))
+    assert attributes.metadata == (("m", stored),)
+    assert ("x-amz-meta-m", told) in metadata.object_headers(info(attributes=attributes))
+
+
 def test_user_metadata_limit_is_2_kib_of_names_and_values() -> None:
     assert parse(("x-amz-meta-ab", "x" * 2046))
     with pytest.raises(MetadataTooLarge):
