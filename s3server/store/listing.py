@@ -34,6 +34,8 @@ from s3server.store.record import row_of
 _LAST = chr(0x10FFFF)
 MAX_KEY = 1024
 """Bytes of a key (AWS, "Creating object key names")."""
+SKIPPED = 1000
+"""Keys of a group that are passed over before the walk begins anew behind it: beginning costs about as much."""
 
 
 class Found(NamedTuple):
@@ -226,30 +228,28 @@ def list_page(walker: Walker, prefix: str, delimiter: str, after: str, limit: in
 
 
 def _grouped(walker: Walker, prefix: str, delimiter: str, after: str) -> Iterator[Found]:
-    """Keys and common prefixes for any delimiter."""
-    if delimiter in ("", "/"):
-        for found in walker.walk(prefix, after, roll_up=delimiter == "/"):
-            if delimiter and not found.is_prefix and (cut := found.key.find("/", len(prefix))) >= 0:
-                # a key that lies deeper than its directories (see MAX_LEVELS): rolled up here
-                group = found.key[: cut + 1]
-                if group != after:
-                    yield Found(group, True, _no_status)
-                yield from _grouped(walker, prefix, delimiter, _past(group))
-                return
-            yield found
-        return
+    """Keys and common prefixes for any delimiter.
+
+    With ``/`` most groups are directories, which the walk rolls up itself; keys that lie deeper than their directories
+    (see MAX_LEVELS) are rolled up here, like all keys with any other delimiter.
+    """
     bound = after
     while True:
-        for found in walker.walk(prefix, bound):
-            cut = found.key.find(delimiter, len(prefix))
+        group, skipped = "", 0
+        for found in walker.walk(prefix, bound, roll_up=delimiter == "/"):
+            if group and found.key.startswith(group):
+                skipped += 1
+                if skipped > SKIPPED:
+                    bound = _past(group)
+                    break
+                continue
+            cut = found.key.find(delimiter, len(prefix)) if delimiter and not found.is_prefix else -1
             if cut < 0:
                 yield found
                 continue
-            group = found.key[: cut + len(delimiter)]
+            group, skipped = found.key[: cut + len(delimiter)], 0
             if group != after:
                 yield Found(group, True, _no_status)
-            bound = _past(group)
-            break
         else:
             return
 
