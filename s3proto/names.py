@@ -49,7 +49,7 @@ def parse_target(head: RequestHead, settings: Settings) -> Target:
     Raises InvalidURI (encoding), InvalidBucketName, KeyTooLongError.
     """
     path = head.raw_path
-    bucket = _bucket_of_host(head.headers.get("host") or "", settings.domain)
+    bucket = bucket_of_host(head.headers.get("host") or "", settings.domain)
     virtual_host = bucket is not None
     if bucket is not None:
         rest = path[1:]
@@ -63,7 +63,8 @@ def parse_target(head: RequestHead, settings: Settings) -> Target:
     return Target(bucket, check_key(percent_decode(rest)) or None, virtual_host)
 
 
-def _bucket_of_host(host: str, domain: str | None) -> str | None:
+def bucket_of_host(host: str, domain: str | None) -> str | None:
+    """Return what stands before ``domain`` in a Host header, None for any other host; a port counts for nothing."""
     if domain is None:
         return None
     name = re.sub(r":[0-9]*$", "", host.lower()).rstrip(".")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from curvinefs.api import FsError
 from s3proto.commands import Command, Steps
 from s3proto.http import RequestHead, Response
+from s3proto.names import bucket_of_host
 
 PATH = "/healthz"
 KEPT = 1.0
@@ -77,8 +78,7 @@ def is_health_request(head: RequestHead, domain: str | None) -> bool:
         return False
     if head.method not in ("GET", "HEAD"):
         return False
-    host = (head.headers.get("host") or "").lower()
-    return domain is None or not host.partition(":")[0].endswith("." + domain)
+    return bucket_of_host(head.headers.get("host") or "", domain) is None
 
 
 def health_steps(draining: bool) -> Steps[Response]:

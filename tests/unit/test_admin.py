@@ -24,6 +24,8 @@ PATIENCE = 10.0
         ("GET", "/healthz", None, "s3.example.com", True),
         ("GET", "/healthz", "s3.example.com:9900", "s3.example.com", True),
         ("GET", "/healthz", "bucket.S3.example.com:9900", "s3.example.com", False),
+        ("GET", "/healthz", "bucket.s3.example.com.", "s3.example.com", False),
+        ("GET", "/healthz", "bucket.s3.example.com", "S3.example.com", False),
         ("GET", "/healthz/", "h", None, False),
         ("GET", "/healthzz", "h", None, False),
         ("PUT", "/healthz", "h", None, False),
