@@ -300,6 +300,7 @@ def _before(start: str) -> str:
 def _after_fork() -> None:
     for file_system in list(_living):
         file_system._locks.reset()
+        file_system._workers.reset()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -269,9 +269,9 @@ class PartedFiles:
         while True:
             page = self._calls.page(_beside(path), after, _PAGE)
             for claim in page:
-                if not claim.is_complete:
-                    return None  # somebody is writing, or died
-                token = claim.x_attr[_TOKEN].decode() if _TOKEN in claim.x_attr else ""
+                if not claim.is_complete or not claim.name.isdecimal():
+                    return None  # somebody is writing, or died; or it is none of ours
+                token = claim.x_attr[_TOKEN].decode("ascii", "replace") if _TOKEN in claim.x_attr else ""
                 if int(claim.name) < len(parts):
                     tokens.append(token)
                 elif token:

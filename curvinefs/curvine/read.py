@@ -165,6 +165,8 @@ class CurvineFile:
             except (Refused, ConnectionLost) as error:
                 self._drop_stream()
                 self._failed.add(self._trying)
+                if isinstance(error, ConnectionLost) and self._trying[0] == number:
+                    self._workers.failed(self._trying[1])
                 why: Exception = error
             now = time.monotonic()
             give_up = give_up or now + self._workers.options.worker_patience_s
@@ -200,6 +202,7 @@ class CurvineFile:
         block = self._blocks[number]
         location = self._untried(number)
         if location is None:
+            self._trying = (-1, -1)
             raise ConnectionLost(f"no worker has block {block.id}", sent=False)
         self._trying = (number, location.worker_id)
         end = min(self._wanted_end - block.offset, block.length)
@@ -207,10 +210,9 @@ class CurvineFile:
         return self._stream
 
     def _untried(self, number: int) -> pb.WorkerAddressProto | None:
-        for location in self._blocks[number].locations:
-            if (number, location.worker_id) not in self._failed:
-                return location
-        return None
+        """The next worker to ask: one on our host first, one that failed lately last, otherwise any."""
+        left = [each for each in self._blocks[number].locations if (number, each.worker_id) not in self._failed]
+        return min(left, key=self._workers.rank, default=None)
 
     def _drop_stream(self) -> None:
         if self._stream is not None:

@@ -8,6 +8,7 @@ taken for distant for a while.
 from __future__ import annotations
 
 import os
+import random
 import stat
 import threading
 import time
@@ -33,15 +34,24 @@ class Workers:
         self._distant: dict[int, float] = {}
         self._known: dict[int, pb.WorkerAddressProto] = {}
         self._known_until = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """In a forked child: another thread may have held it."""
         self._mutex = threading.Lock()
 
     def failed(self, worker_id: int) -> None:
-        """Do not ask this one for new blocks for a while."""
+        """Do not ask this one for new blocks for a while, and for others only when nobody else has them."""
         self._failed[worker_id] = time.monotonic() + self.options.avoid_worker_s
 
     def avoided(self) -> list[int]:
         now = time.monotonic()
         return sorted(worker for worker, until in self._failed.copy().items() if until > now)
+
+    def rank(self, location: pb.WorkerAddressProto) -> tuple[bool, bool, float]:
+        """For choosing where to read: the least is best."""
+        failed = self._failed.get(location.worker_id, 0.0) > time.monotonic()
+        return failed, location.hostname != self.options.hostname, random.random()
 
     def forgive(self) -> None:
         """There is nobody else."""
