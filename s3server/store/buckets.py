@@ -45,7 +45,7 @@ class ObjectStore(Multipart):
             return False
         if command.bucket is None or command.action == "s3:CreateBucket":
             return True
-        owner = self.buckets.find(command.bucket).info.owner
+        owner = self.buckets.owner(command.bucket)
         if command.expected_owner is not None and command.expected_owner != owner.id:
             raise e.AccessDenied()
         return who.administrator or who.owner.id == owner.id
@@ -106,6 +106,7 @@ class ObjectStore(Multipart):
             raise e.BucketNotEmpty(BucketName=command.bucket) from None
         except NotFound:
             raise e.NoSuchBucket(BucketName=command.bucket) from None
+        self.buckets.forget(command.bucket)
         if bucket.id is not None:
             for fs in {id(f): f for f in (self.fs, self.uploads.fs)}.values():
                 try:

@@ -328,7 +328,8 @@ class Objects:
             return DeleteResult(entry.key, entry.version_id)
         try:
             condition = Condition(entry.if_match, None, entry.if_size, entry.if_modified)
-            self._publisher.remove(self._publisher.spot(bucket, entry.key), condition)
+            if not self._publisher.remove(self._publisher.spot(bucket, entry.key), condition):
+                self.buckets.find(bucket)
         except e.S3Error as error:
             return DeleteResult(entry.key, entry.version_id, error)
         except FsError as error:

@@ -296,21 +296,27 @@ def info_of(record: Record, key: str, *, with_parts: bool = False) -> ObjectInfo
 def row_of(status: FileStatus, key: str) -> ObjectRow:
     """One entry of a listing; reads no more of the JSON than it needs."""
     value = status.x_attr.get(ATTRIBUTE)
-    if value is not None:
-        try:
-            f = load_json(value)
-            if f["size"] == status.len and f["mtime"] == status.mtime_ns // 1_000_000:
-                checksums = f.get("checksums")
-                return ObjectRow(
-                    key,
-                    status.len,
-                    _word(f["etag"]),
-                    f["mtime"] / 1000,
-                    _name(f["class"]) if "class" in f else "STANDARD",
-                    tuple(map(_name, checksums)) if checksums else (),
-                    _name(f["checksum_type"]) if checksums and f.get("checksum_type") else None,
-                )
-        except DAMAGE:
-            pass
+    fields = None if value is None else _row_fields(value)
+    if fields is not None and fields[0] == status.len and fields[1] == status.mtime_ns // 1_000_000:
+        size, mtime_ms, etag, storage_class, algorithms, checksum_type = fields
+        return ObjectRow(key, size, etag, mtime_ms / 1000, storage_class, algorithms, checksum_type)
     record = foreign(status, "")
     return ObjectRow(key, record.size, record.etag, record.mtime_ms / 1000)
+
+
+@lru_cache(maxsize=8192)
+def _row_fields(value: bytes) -> tuple[int, int, str, str, tuple[str, ...], str | None] | None:
+    """What a listing needs of an attribute; remembered, for listings are paged and repeated.  None: none of ours."""
+    try:
+        f = load_json(value)
+        checksums = f.get("checksums")
+        return (
+            _count(f["size"]),
+            _integer(f["mtime"]),
+            _word(f["etag"]),
+            _name(f["class"]) if "class" in f else "STANDARD",
+            tuple(map(_name, checksums)) if checksums else (),
+            _name(f["checksum_type"]) if checksums and f.get("checksum_type") else None,
+        )
+    except DAMAGE:
+        return None

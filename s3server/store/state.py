@@ -13,7 +13,8 @@ import json
 import math
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -48,6 +49,11 @@ def owner_of(user: str) -> Owner:
 
 ADMINISTRATOR = owner_of("curvine")
 """Owner of what nobody else owns: buckets that were made as plain directories."""
+
+
+OWNER_FRESH = 1.0
+"""Seconds that another process may take to notice that a bucket of the same name is somebody else's now."""
+MAX_OWNERS = 4096
 
 
 class Bucket(NamedTuple):
@@ -136,9 +142,12 @@ def entries(fs: FileSystem, path: str, start: str = "") -> Iterator[DirEntry]:
 class Buckets:
     """Bucket directories and their attribute."""
 
-    def __init__(self, fs: FileSystem, region: str) -> None:
+    def __init__(self, fs: FileSystem, region: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """``clock``: monotonic seconds."""
         self._fs = fs
         self._region = region
+        self._clock = clock
+        self._owners: dict[str, tuple[float, Owner]] = {}
 
     def find(self, name: str) -> Bucket:
         """Raises NoSuchBucket."""
@@ -151,6 +160,24 @@ class Buckets:
         if status.kind is not FileKind.DIRECTORY:
             raise NoSuchBucket(BucketName=name)
         return self.of_status(name, status)
+
+    def owner(self, name: str) -> Owner:
+        """Whose bucket it is, as of OWNER_FRESH seconds ago at most.  Raises NoSuchBucket.
+
+        What deletes and makes buckets in this process is seen at once.  Nothing but access hangs on it: an operation
+        on a bucket that has gone finds that out by itself.
+        """
+        now = self._clock()
+        known = self._owners.get(name)
+        if known is None or known[0] < now:
+            if len(self._owners) >= MAX_OWNERS:
+                self._owners.clear()
+            known = self._owners[name] = (now + OWNER_FRESH, self.find(name).info.owner)
+        return known[1]
+
+    def forget(self, name: str) -> None:
+        """A bucket was deleted."""
+        self._owners.pop(name, None)
 
     def of_status(self, name: str, status: FileStatus) -> Bucket:
         """What a directory's attribute says; one that nobody made through us is the administrator's."""
