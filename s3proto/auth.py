@@ -118,8 +118,10 @@ def _payload(head: RequestHead, payload_hash: str | None = None, seed: ChunkSeed
 
 
 def _is_aws_chunked(head: RequestHead) -> bool:
+    if "x-amz-decoded-content-length" not in head.headers:
+        return False
     codings = (head.headers.joined("content-encoding") or "").lower().split(",")
-    return "x-amz-decoded-content-length" in head.headers and "aws-chunked" in [name.strip(" \t") for name in codings]
+    return "aws-chunked" in [name.strip(" \t") for name in codings]
 
 
 _NOT_HOISTED = frozenset(

@@ -71,7 +71,7 @@ class Headers:
 
     def all(self, name: str) -> list[str]:
         """Return every value of ``name`` in order."""
-        return [v for n, v in self._items if n == name]
+        return [v for n, v in self._items if n == name] if name in self._first else []
 
     def joined(self, name: str) -> str | None:
         """Return all values joined by a comma (RFC 9110 5.3), or None when absent."""
