@@ -29,7 +29,9 @@ from curvinefs.api import (
     RenameFlag,
     Unavailable,
 )
+from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.calls import Calls
+from curvinefs.curvine.errors import NoReplica
 from curvinefs.curvine.locks import CurvineLock, Locks
 from curvinefs.curvine.master import Master
 from curvinefs.curvine.options import Options
@@ -91,7 +93,7 @@ class CurvineFileSystem:
 
     def open(self, path: str) -> CurvineFile:
         try:
-            located = self._calls.locations(path)
+            located, blocks = self._locate(path)
         except NotFound as error:
             raise self._missing(error, path) from error
         status = to_status(located.status)
@@ -100,7 +102,21 @@ class CurvineFileSystem:
         if status.kind is not FileKind.FILE:
             raise NotFound(f"{path}: not a regular file")
         source = FileSource(self._calls, self._readers, path, status.id)
-        return CurvineFile(self._workers, source, status, blocks_of(located))
+        return CurvineFile(self._workers, source, status, blocks)
+
+    def _locate(self, path: str) -> tuple[pb.FileBlocksProto, Sequence[Block]]:
+        """A worker that is starting again is waited for."""
+        give_up = time.monotonic() + self._options.worker_patience_s
+        pause = 0.05
+        while True:
+            try:
+                located = self._calls.locations(path)
+                return located, blocks_of(located)
+            except NoReplica:
+                if time.monotonic() + pause > give_up:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
 
     def list(self, path: str, start: str = "") -> Iterator[CurvineEntry]:
         """Statuses are as of the page that named them: entries of one page need no further call."""

@@ -241,12 +241,14 @@ class BlockWriter:
 class Placement:
     """Finds workers for the blocks of one file, and others when those fail."""
 
-    def __init__(self, calls: Calls, workers: Workers, path: str, inode: int, client_name: str) -> None:
+    def __init__(self, calls: Calls, workers: Workers, path: str, inode: int, client_name: str, capacity: int) -> None:
+        """``capacity``: of each block."""
         self.calls = calls
         self.path = path
         self.inode = inode
         self.client_name = client_name
         self._workers = workers
+        self._capacity = capacity
 
     def next_block(self, last: int | None, commits: Sequence[Commit], length: int) -> pb.LocatedBlockProto:
         """The block after ``last``, see Calls.add_block; it may come without workers.  Raises FsError."""
@@ -262,19 +264,17 @@ class Placement:
                 why = error
         raise Unavailable(f"{self.path}: {why}") from why
 
-    def open(self, located: pb.LocatedBlockProto, capacity: int) -> BlockWriter:
+    def open(self, located: pb.LocatedBlockProto) -> BlockWriter:
         """A stream that at least one worker has consented to.  Raises FsError, BlockFailed with new_ids."""
-        return self._try(located, capacity, None)[0]
+        return self._try(located, None)[0]
 
-    def write_whole(self, located: pb.LocatedBlockProto, capacity: int, data: memoryview) -> Commit:
+    def write_whole(self, located: pb.LocatedBlockProto, data: memoryview) -> Commit:
         """Raises FsError, BlockFailed with new_ids."""
-        commit = self._try(located, capacity, data)[1]
+        commit = self._try(located, data)[1]
         assert commit is not None
         return commit
 
-    def _try(
-        self, located: pb.LocatedBlockProto, capacity: int, data: memoryview | None
-    ) -> tuple[BlockWriter, Commit | None]:
+    def _try(self, located: pb.LocatedBlockProto, data: memoryview | None) -> tuple[BlockWriter, Commit | None]:
         failure: Exception = NoWorker(f"{self.path}: no worker")
         placed: pb.LocatedBlockProto | None = located if located.locs else None
         for _ in self._attempts():
@@ -282,7 +282,7 @@ class Placement:
                 if placed is None:
                     avoid = self._workers.avoided()
                     placed = self.calls.assign(self.path, located.block, self.client_name, avoid)
-                writer = BlockWriter(self._workers, placed, capacity, self.client_name)
+                writer = BlockWriter(self._workers, placed, self._capacity, self.client_name)
                 if data is not None:
                     return writer, writer.write_whole(data)
                 writer.open()
@@ -301,7 +301,7 @@ class Placement:
 
     def _want_more(self, error: NoWorker) -> None:
         """There may be workers in a while: none are known yet, or we left some out.  NoSpace: all are full."""
-        if not self._workers.avoided() and not self._workers.may_come():
+        if not self._workers.avoided() and self._workers.are_full(self._capacity):
             raise NoSpace(str(error)) from error
         self._workers.forgive()
 

@@ -6,6 +6,8 @@ Rules
 - A rename never goes below a file: the master would answer an error *and drop the source*.
 - A block size is below 4 GiB (the master cuts it to 32 bits); a length is the sum of blocks that workers
   acknowledged (the master believes any commit); a commit names its workers.
+- Files under construction are found by their path, which is random: a master that lost its last moments gives inode
+  ids out again, so by its id a lost file would be another client's.
 - Creating is CreateFile with CREAT alone, which is exclusive; OpenFile never is.  TRUNC only before the first block.
 - Not used, for what they do on this server: recursive Delete, ListStatus, Symlink, batches, Cancel.
 
@@ -292,7 +294,6 @@ class Calls:
             located=True,
             client_address=self._client(client_name),
             file_len=length,
-            inode_id=inode,
         )
         if last is not None:
             request.last_block.CopyFrom(pb.ExtendedBlockProto(id=last, block_size=0, storage_type=4, file_type=_FILE))
@@ -314,7 +315,6 @@ class Calls:
     def complete(
         self,
         path: str,
-        inode: int,
         client_name: str,
         length: int,
         commits: Sequence[Commit],
@@ -334,7 +334,6 @@ class Calls:
             client_name=client_name,
             commit_blocks=[_commit(commit) for commit in commits],
             only_flush=False,
-            inode_id=inode,
             set_attr_opts=options,
             return_file_blocks=False,
         )

@@ -85,6 +85,10 @@ class NoWorker(Unavailable):
     """The master has no worker for a block: none is known yet, none has room, or all are to be avoided."""
 
 
+class NoReplica(Unavailable):
+    """No worker that is alive has a block; one that is starting again is back after some seconds."""
+
+
 NO_WORKER = ("No workers available", "No available worker found")
 NO_WORKER_READS = ("all replicas has been lost", "Lost (no worker can read)")
 LENGTHS_DIFFER = "length mismatch"
@@ -124,7 +128,8 @@ _BY_TEXT: tuple[tuple[str, type[FsError]], ...] = (
     ("does not support glob pattern", InvalidPath),
     ("storage capacity", NoSpace),
     *((text, NoWorker) for text in NO_WORKER),
-    *((text, Unavailable) for text in NO_WORKER_READS),
+    *((text, NoReplica) for text in NO_WORKER_READS),
+    ("Not found block", Unavailable),  # the master forgot the file and gave its id to another one
     (RECOVERING, Unavailable),
     (LENGTHS_DIFFER, Unavailable),
     ("client rejected by compatibility policy", Unavailable),

@@ -144,10 +144,10 @@ class Locks:
                 pass
         client_name = uuid.uuid4().hex
         try:
-            inode = self._calls.create(self._path, 2**20, client_name).id
+            self._calls.create(self._path, 2**20, client_name)
         except AlreadyExists:
             return
-        self._calls.complete(self._path, inode, client_name, 0, ())
+        self._calls.complete(self._path, client_name, 0, ())
 
     def _enter(self, place: int) -> _Queue:
         with self._mutex:

@@ -142,7 +142,6 @@ class CurvinePartWriter:
 
 class _Claim(NamedTuple):
     path: str
-    inode: int
     client_name: str
 
 
@@ -180,16 +179,19 @@ class PartedFiles:
         claim_path = join(_beside(path), f"{place:08d}")
         client_name = str(uuid.uuid4())
         try:
-            claim = _Claim(claim_path, self._calls.create(claim_path, 2**20, client_name).id, client_name)
+            self._calls.create(claim_path, 2**20, client_name)
         except AlreadyExists:
             return None
+        claim = _Claim(claim_path, client_name)
         try:
             settled = self._settled(path)
             if settled is None or settled.closed:
                 self.settle(claim, None)
                 return None
-            placement = Placement(self._calls, self._workers, path, settled.inode, settled.client_name)
-            block = placement.open(self._allocate(path, placement, settled, place), settled.part_size)
+            placement = Placement(
+                self._calls, self._workers, path, settled.inode, settled.client_name, settled.part_size
+            )
+            block = placement.open(self._allocate(path, placement, settled, place))
         except BlockFailed:
             self.settle(claim, None)
             return None
@@ -201,7 +203,7 @@ class PartedFiles:
     def settle(self, claim: _Claim, token: str | None) -> None:
         """The writer is done; ``token`` None: and its place is lost."""
         x_attr = {} if token is None else {_TOKEN: token.encode()}
-        self._calls.complete(claim.path, claim.inode, claim.client_name, 0, (), x_attr=x_attr)
+        self._calls.complete(claim.path, claim.client_name, 0, (), x_attr=x_attr)
 
     def _settled(self, path: str) -> _Record | None:
         """The record, when the file has been made; None when its maker seems to have died."""
@@ -252,9 +254,7 @@ class PartedFiles:
         if self._calls.status(path).len > length:
             return None  # joined before, with more parts: a file never shrinks
         try:
-            self._calls.complete(
-                path, record.inode, record.client_name, length, commits, x_attr=x_attr, mtime_ms=mtime_ms
-            )
+            self._calls.complete(path, record.client_name, length, commits, x_attr=x_attr, mtime_ms=mtime_ms)
         except Corrupt as error:
             if NOT_SUM_OF_BLOCKS not in str(error):
                 raise

@@ -20,7 +20,7 @@ from typing import Protocol
 
 from curvinefs.api import Corrupt, Extent, FileStatus, FsError, Unavailable
 from curvinefs.curvine.blockread import Block, BlockStream, open_near
-from curvinefs.curvine.errors import ConnectionLost, Refused
+from curvinefs.curvine.errors import ConnectionLost, NoReplica, Refused
 from curvinefs.curvine.workers import Workers
 from curvinefs.proto import curvine_pb2 as pb
 
@@ -223,6 +223,8 @@ class CurvineFile:
         self._failed.clear()
         try:
             blocks = self._source.locate()
+        except NoReplica:
+            return  # perhaps later
         except Unavailable:
             raise
         except FsError as error:
@@ -234,7 +236,7 @@ class CurvineFile:
 
 
 def blocks_of(located: pb.FileBlocksProto) -> list[Block]:
-    """Raises Unavailable for a block whose workers are gone, Corrupt for blocks that do not make up the file."""
+    """Raises NoReplica for a block whose workers are gone, Corrupt for blocks that do not make up the file."""
     found = []
     offset = 0
     for one in located.block_locs:
@@ -244,7 +246,7 @@ def blocks_of(located: pb.FileBlocksProto) -> list[Block]:
         length = min(length, located.status.len - offset)
         hole = not one.locs and one.block.HasField("alloc_opts")
         if not one.locs and not hole:
-            raise Unavailable(f"{located.status.path}: no worker has block {one.block.id}")
+            raise NoReplica(f"{located.status.path}: no worker has block {one.block.id}")
         found.append(Block(offset, length, one.block.id, tuple(one.locs), not one.has_spdk, hole))
         offset += length
     if offset != located.status.len:

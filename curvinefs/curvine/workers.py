@@ -91,9 +91,10 @@ class Workers:
             raise Unavailable(f"none of the workers {wanted} is known")
         return found
 
-    def may_come(self) -> bool:
-        """Whether waiting mends a lack of workers: not where there are some, for they are full."""
-        return not self._info().live_workers
+    def are_full(self, block_size: int) -> bool:
+        """Whether every worker that is there lacks room for a block; one that is starting has told of none yet."""
+        present = [worker for worker in self._info().live_workers if worker.capacity]
+        return bool(present) and all(worker.available <= block_size for worker in present)
 
 
 def address_of(location: pb.WorkerAddressProto) -> Address:

@@ -5,7 +5,6 @@ then, they go to another one, and if the block id is spoiled (a master that lost
 into another file, without the caller noticing.  Larger ones stream block by block.
 
 Rules
-- The file is found by its inode, whatever happens to the directories above it.
 - The block size follows from the length where the caller knows it.  Else a file begins with blocks for a small one
   and is given large ones, while it has none yet, when more comes.
 - A closed writer whose file was not renamed deletes it: an unfinished block keeps its whole capacity reserved.
@@ -130,14 +129,14 @@ class CurvineWriter:
         placement = self._placement()
         located = placement.next_block(self._last, self._commits, length)
         self._last, self._recorded, self._commits = located.block.id, length, []
-        return placement.open(located, self._block_size)
+        return placement.open(located)
 
     def _finish_block(self, block: BlockWriter) -> None:
         self._commits.append(block.finish())
         self._block = None
 
     def _placement(self) -> Placement:
-        return Placement(self._calls, self._workers, self._path, self._inode, self._client_name)
+        return Placement(self._calls, self._workers, self._path, self._inode, self._client_name, self._block_size)
 
     def _put_small(self) -> None:
         """The whole file in one block.  Raises FsError."""
@@ -146,7 +145,7 @@ class CurvineWriter:
             placement = self._placement()
             try:
                 located = placement.next_block(None, (), 0)
-                self._commits = [placement.write_whole(located, self._block_size, data)]
+                self._commits = [placement.write_whole(located, data)]
                 return
             except BlockFailed as error:
                 if last_try:
@@ -175,7 +174,6 @@ class CurvineWriter:
         mtime_ms = mtime_ns // NANOSECONDS
         self._calls.complete(
             self._path,
-            self._inode,
             self._client_name,
             self.size,
             self._commits,

@@ -439,7 +439,14 @@ class Master:
         )
         for worker_id in state.workers:
             listed = answer.lost_workers if worker_id in state.dead_to_master else answer.live_workers
-            listed.add(address=self._address(worker_id), capacity=0, available=0, fs_used=0, non_fs_used=0)
+            worker = state.workers[worker_id]
+            listed.add(
+                address=self._address(worker_id),
+                capacity=worker.capacity,
+                available=worker.free_bytes(),
+                fs_used=0,
+                non_fs_used=0,
+            )
         answer.compatibility.server.release_version = "0.2.0"
         answer.compatibility.compatibility_mode = 1
         return answer

@@ -16,7 +16,7 @@ from curvinefs.api import (
     NotFound,
     Unavailable,
 )
-from curvinefs.curvine.errors import Kind, NoWorker, Refused, fs_error
+from curvinefs.curvine.errors import Kind, NoReplica, NoWorker, Refused, fs_error
 
 KINDS: dict[int, type[FsError]] = {
     1: Corrupt,
@@ -52,7 +52,8 @@ TEXTS: dict[str, type[FsError]] = {
     "Not enough Disk storage capacity for 4194304 bytes(x.rs:1)": NoSpace,
     "No workers available(x.rs:1)": NoWorker,
     "No available worker found(x.rs:1)": NoWorker,
-    "block 1 all replicas has been lost(x.rs:1)": Unavailable,
+    "block 1 all replicas has been lost(x.rs:1)": NoReplica,
+    "Not found block, block_id = 1(x.rs:1)": Unavailable,
     "Block 1 length mismatch, expected: 4, actual: 3(x.rs:1)": Unavailable,
     "something else": Corrupt,
 }

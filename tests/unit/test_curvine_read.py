@@ -295,6 +295,13 @@ def test_length_without_blocks(remote: CurvineFileSystem, cluster: Cluster) -> N
         remote.open("/small")
 
 
+def test_starting_worker_is_waited_for(remote: CurvineFileSystem, cluster: Cluster) -> None:
+    lost = worker_error("block 1 all replicas has been lost")
+    rule = cluster.fault(Fault.REFUSE, Code.GET_BLOCK_LOCATIONS, error=lost, times=2)
+    assert get(remote, "/small") == b"small"
+    assert rule.times == 0
+
+
 def test_lost_workers_are_no_zeros(remote: CurvineFileSystem, cluster: Cluster) -> None:
     for block in cluster.state.tree.get("/f").blocks:
         block.workers = []

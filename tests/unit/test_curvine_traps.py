@@ -155,9 +155,9 @@ def test_block_size_would_be_cut(cluster: Cluster, calls: Calls, fs: CurvineFile
 
 
 def test_length_without_blocks(cluster: Cluster, calls: Calls, fs: CurvineFileSystem) -> None:
-    inode = calls.create("/f", 10, "c").id
+    calls.create("/f", 10, "c")
     with pytest.raises(ValueError):
-        calls.complete("/f", inode, "c", 5, ())
+        calls.complete("/f", "c", 5, ())
     request = pb.CompleteFileRequest(path="/f", len=5, client_name="c", only_flush=False)
     raw(fs, Code.COMPLETE_FILE, request, pb.CompleteFileResponse)
     assert cluster.state.tree.get("/f").length == 5
@@ -167,7 +167,7 @@ def test_commit_names_workers(calls: Calls) -> None:
     inode = calls.create("/f", 10, "c").id
     calls.add_block("/f", inode, "c", None)
     with pytest.raises(ValueError):
-        calls.complete("/f", inode, "c", 5, (Commit(block_id(inode, 0), 5, ()),))
+        calls.complete("/f", "c", 5, (Commit(block_id(inode, 0), 5, ()),))
 
 
 def test_unknown_last_block_appends(cluster: Cluster, calls: Calls) -> None:

@@ -141,6 +141,15 @@ def test_worker_that_was_avoided_comes_back(cluster: Cluster) -> None:
         assert get(fs, "/f") == b"data"
 
 
+def test_worker_that_is_starting_is_no_lack_of_space(cluster: Cluster) -> None:
+    """It is listed as alive, but has told nothing of its room."""
+    for worker in cluster.workers:
+        worker.capacity = 0
+    with closing(cluster.client(replace(FAST, worker_patience_s=0.1))) as fs:
+        with pytest.raises(Unavailable):
+            put(fs, "/f", b"data")
+
+
 def test_no_worker_known_yet(cluster: Cluster) -> None:
     cluster.state.dead_to_master |= {100, 101}
     with closing(cluster.client(replace(FAST, worker_patience_s=0.1))) as fs:
@@ -216,16 +225,30 @@ def test_lost_reply_to_add_block(cluster: Cluster, fs: CurvineFileSystem) -> Non
 
 
 def test_directory_moves_while_writing(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The file is found by its path, so it is lost to its writer."""
     fs.mkdir("/d")
-    put(fs, "/first", a=b"probes the master")
     with closing(fs.create("/d/tmp")) as writer:
         writer.write(pattern(3 * MIB))
         fs.rename("/d", "/e")
-        writer.write(pattern(3 * MIB))
-        writer.complete({}, MTIME)
-        with pytest.raises(NotFound):
-            writer.rename("f")
-    assert fs.status("/e/tmp").len == 6 * MIB
+        with pytest.raises((NotFound, Unavailable)):
+            writer.write(pattern(3 * MIB))
+            writer.complete({}, MTIME)
+    assert [entry.name for entry in fs.list("/e")] == ["tmp"]
+
+
+def test_id_of_a_lost_file_given_to_another(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The master forgot a file under construction; its inode id is somebody else's when the writer goes on."""
+    cluster.state.dead_to_master.add(101)
+    cluster.keep()
+    with closing(fs.create("/tmp")) as writer:
+        writer.write(b"lost")
+        cluster.kill_master(forget=True)
+        cluster.start_master()
+        with closing(cluster.client()) as other:
+            put(other, "/theirs", b"theirs")
+            with pytest.raises((NotFound, Unavailable)):
+                writer.complete({"user.s3": b"ours"}, MTIME)
+            assert (get(other, "/theirs"), other.status("/theirs").x_attr) == (b"theirs", {})
 
 
 def test_removed_while_writing(fs: CurvineFileSystem) -> None:
