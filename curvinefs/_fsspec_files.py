@@ -57,6 +57,9 @@ _ERRNO: dict[type[Exception], int] = {
     Corrupt: errno.EIO,
 }
 
+_PLAIN = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY})
+"""What needs no explanation beyond the path."""
+
 
 @contextmanager
 def os_errors(path: str) -> Iterator[None]:
@@ -65,7 +68,7 @@ def os_errors(path: str) -> Iterator[None]:
         yield
     except FsError as error:
         number = next(_ERRNO[kind] for kind in type(error).__mro__ if kind in _ERRNO)
-        raise OSError(number, f"{os.strerror(number)} ({error})", path) from error
+        raise OSError(number, os.strerror(number) if number in _PLAIN else str(error), path) from error
 
 
 def read_range(file: CurvineFile, first: int, end: int) -> bytes:
@@ -121,6 +124,8 @@ class ReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no typ
         return count
 
     def _opened(self) -> CurvineFile:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")
         if self._contents is None:
             contents = self.fs.client.open(self.path)
             if not _same(contents.status, self._version):
@@ -130,8 +135,10 @@ class ReadFile(AbstractBufferedFile):  # type: ignore[misc]  # fsspec has no typ
         return self._contents
 
     def close(self) -> None:
-        if not self.closed:
-            super().close()
+        if self.closed:
+            return
+        super().close()
+        with self._mutex:  # a cache's thread may be reading
             contents, self._contents = self._contents, None
             if contents is not None:
                 contents.close()

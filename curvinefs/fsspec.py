@@ -11,8 +11,8 @@ Rules
   contents it was opened with.
 - All instances of a process that name the same cluster share one client, which is safe for threads and forks.
 
-Follows fsspec's ``AbstractFileSystem``; where it leaves a choice, what ``LocalFileSystem`` does.  docs/curvinefs.md says
-how to use it.
+Follows fsspec's ``AbstractFileSystem``; where it leaves a choice, what ``LocalFileSystem`` does.  docs/curvinefs.md
+says how to use it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -36,31 +35,16 @@ from fsspec.spec import AbstractFileSystem
 from fsspec.utils import other_paths, stringify_path
 
 from curvinefs._fsspec_files import CompressedWriter, ReadFile, TextWriter, WriteFile, os_errors, read_range
-from curvinefs.api import (
-    AlreadyExists,
-    DirectoryNotEmpty,
-    FileKind,
-    FileStatus,
-    InvalidPath,
-    IsADirectory,
-    NotADirectory,
-    NotFound,
-    RenameFlag,
-)
-from curvinefs.client import CurvineEntry, CurvineFileSystem
+from curvinefs._fsspec_tree import entries, is_hidden, make_directories, move, remove, stage
+from curvinefs.api import AlreadyExists, FileKind, FileStatus, InvalidPath, IsADirectory, NotADirectory, NotFound
+from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import Options
 from curvinefs.curvine.paths import join, listable, split
 from curvinefs.curvine.write import CurvineWriter
 
 PROTOCOL = "curvine"
 DEFAULT_PORT = 8995
-TEMPORARY = ".s3~tmp."
-"""Begins every unfinished file's name; the gateway hides and sweeps these names, too."""
-
-_STATE = "/.s3~"
 _SCHEME = f"{PROTOCOL}://"
-_TRIES = 5
-"""Rounds against somebody who makes or removes the same directories."""
 _PIECE = 2**20
 _OPTIONS = frozenset(field.name for field in dataclasses.fields(Options))
 _BASE_OPTIONS = frozenset({"listings_expiry_time", "max_paths", "asynchronous", "loop"})
@@ -189,10 +173,8 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
         return self._kind(path) is FileKind.FILE
 
     def modified(self, path: Any) -> datetime:
+        """Of the contents, in UTC; when a file was created, Curvine does not tell."""
         return datetime.fromtimestamp(self.info(path)["mtime"], timezone.utc)
-
-    def created(self, path: Any) -> datetime:
-        raise NotImplementedError("Curvine does not tell when a file was created; see modified()")
 
     def ls(self, path: Any, detail: bool = True, refresh: bool = False, **kwargs: Any) -> list[Any]:
         """In UTF-8 byte order of names; of a file: itself.  Unfinished files are not listed."""
@@ -207,8 +189,8 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
         try:
             return [
                 to_info(name, entry.status())
-                for entry in self.client.list(path)
-                if not entry.name.startswith(TEMPORARY) and (name := join(path, entry.name)) != _STATE
+                for entry in entries(self.client, path)
+                if not is_hidden(name := join(path, entry.name))
             ]
         except NotADirectory:
             return [to_info(path, self.client.status(path))]
@@ -257,10 +239,11 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
         if path is None:
             self.dircache.clear()
             return
-        path = self._strip_protocol(path)
-        for cached in [each for each in self.dircache if f"{each}/".startswith(f"{path}/")]:
-            self.dircache.pop(cached, None)
-        self.dircache.pop(self._parent(path), None)
+        path = self._strip_protocol(path).rstrip("/") + "/"
+        for cached in list(self.dircache):
+            listed = cached.rstrip("/") + "/"
+            if listed.startswith(path) or path.startswith(listed):
+                self.dircache.pop(cached, None)
 
     # -- directories
 
@@ -275,7 +258,7 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
             except NotFound:
                 if not create_parents:
                     raise
-                self._make_directories(split(path)[0])
+                make_directories(self.client, split(path)[0])
                 self.client.mkdir(path)
         self.invalidate_cache(path)
 
@@ -285,24 +268,6 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
         except FileExistsError:
             if not exist_ok or not self.isdir(path):
                 raise
-
-    def _make_directories(self, path: str) -> None:
-        """Whatever is missing, from the top; most often that is only the last one.  Raises FsError."""
-        listable(path)
-        missing, patience = [path], _TRIES * path.count("/")
-        while missing:
-            try:
-                self.client.mkdir(missing[-1])
-            except AlreadyExists:
-                pass
-            except NotFound:
-                patience -= 1
-                if not patience:
-                    raise
-                missing.append(split(missing[-1])[0])
-                continue
-            missing.pop()
-        self.invalidate_cache(path)
 
     def rmdir(self, path: Any) -> None:
         path = self._strip_protocol(path)
@@ -323,56 +288,16 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
         self.invalidate_cache(path)
 
     def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
-        """Directories too with ``recursive``, unfinished files in them included.  The root is refused.
-
-        Memory is bounded by depth, not by the number of files.
-        """
+        """Directories too with ``recursive``, unfinished files in them included.  The root is refused."""
         if maxdepth is not None:
             raise NotImplementedError("rm with maxdepth")
         for each in self.expand_path(path):
             if recursive:
                 with os_errors(each):
-                    self._remove_tree(each)
+                    remove(self.client, each)
                 self.invalidate_cache(each)
             else:
                 self.rm_file(each)
-
-    def _remove_tree(self, path: str) -> None:
-        split(path)
-        if self.client.status(path).kind is not FileKind.DIRECTORY:
-            self.client.delete(path)
-            return
-        levels = [(path, self._entries(path))]
-        rounds = 0
-        while levels:
-            here, entries = levels[-1]
-            try:
-                entry = next(entries, None)
-                if entry is None:
-                    self.client.delete(here)
-                    levels.pop()
-                elif entry.kind is FileKind.DIRECTORY:
-                    below = join(here, entry.name)
-                    levels.append((below, self._entries(below)))
-                else:
-                    self._delete_if_there(join(here, entry.name))
-            except NotFound:
-                levels.pop()  # somebody else removes it, too
-            except DirectoryNotEmpty:
-                rounds += 1
-                if rounds > _TRIES:
-                    raise
-                levels[-1] = (here, self._entries(here))
-
-    def _entries(self, path: str) -> Iterator[CurvineEntry]:
-        """Asked for when the first is wanted."""
-        yield from self.client.list(path)
-
-    def _delete_if_there(self, path: str) -> None:
-        try:
-            self.client.delete(path)
-        except NotFound:
-            pass
 
     # -- moving and copying
 
@@ -395,24 +320,9 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
             targets = other_paths(sources, self._strip_protocol(target), exists=exists, flatten=not one)
         for old, new in zip(sources, targets):
             with os_errors(old):
-                self._move(old, self._strip_protocol(new))
+                move(self.client, old, self._strip_protocol(new), make_parents=self.auto_mkdir)
             self.invalidate_cache(old)
             self.invalidate_cache(new)
-
-    def _move(self, old: str, new: str) -> None:
-        (old_parent, _), (new_parent, _) = split(old), split(new)
-        directory = self.client.status(old).kind is FileKind.DIRECTORY
-        if old == new:
-            return
-        if f"{new}/".startswith(f"{old}/"):
-            raise InvalidPath(f"{new} lies in {old}")
-        flags = RenameFlag.NO_REPLACE if directory else RenameFlag.REPLACE
-        if old_parent == new_parent:
-            self.client.rename(old, new, flags)
-            return
-        with closing(self._create(new)):
-            # A file of ours in the new directory keeps it one: below a file, the master would drop what is renamed.
-            self.client.rename(old, new, flags)
 
     def cp_file(self, path1: Any, path2: Any, **kwargs: Any) -> None:
         """The bytes pass through this process: Curvine cannot copy."""
@@ -564,15 +474,7 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
             return WriteFile(self, path, self._create(path, size), mode, autocommit)
 
     def _create(self, path: str, size: int | None = None) -> CurvineWriter:
-        """An unfinished file in the directory of ``path``.  Raises FsError."""
-        parent, _ = split(path)
-        temporary = join(parent, TEMPORARY + secrets.token_hex(8))
-        for _ in range(_TRIES if self.auto_mkdir else 0):
-            try:
-                return self.client.create(temporary, size)
-            except NotFound:
-                self._make_directories(parent)
-        return self.client.create(temporary, size)
+        return stage(self.client, path, size, make_parents=self.auto_mkdir)
 
 
 def to_info(path: str, status: FileStatus) -> Info:
@@ -580,7 +482,7 @@ def to_info(path: str, status: FileStatus) -> Info:
         "name": path,
         "size": status.len,
         "type": status.kind.value,
-        "mtime": status.mtime_ns / 1e9,
+        "mtime": status.mtime_ns / 10**9,
         "ino": status.id,
     }
 

@@ -1,4 +1,4 @@
-"""Curvine under fsspec's own test suite, pandas and pyarrow: on the simulated cluster, and on a live one where there is one.
+"""Curvine under fsspec's own test suite, pandas and pyarrow: on the simulated cluster, or a live one.
 
 For a live one set CURVINE_MASTERS=host:port[,host:port...]; ``/t-fsspec`` of it is written to and removed.
 """
@@ -123,14 +123,11 @@ class TestPandas:
 class TestPyarrow:
     @pytest.fixture
     def arrow(self, fs: CurvineFS) -> Any:
-        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
-        from pyarrow.fs import FSSpecHandler, PyFileSystem
-
-        return PyFileSystem(FSSpecHandler(fs))
+        arrow_fs = pytest.importorskip("pyarrow.fs", reason="pyarrow is not installed")
+        return arrow_fs.PyFileSystem(arrow_fs.FSSpecHandler(fs))
 
     def test_files(self, arrow: Any, fs: CurvineFS) -> None:
-        from pyarrow.fs import FileSelector, FileType
-
+        arrow_fs = pytest.importorskip("pyarrow.fs")
         data = os.urandom(3_000_000)
         arrow.create_dir(f"{ROOT}/a/b")
         with arrow.open_output_stream(f"{ROOT}/a/b/f") as stream:
@@ -140,31 +137,27 @@ class TestPyarrow:
         with arrow.open_input_file(f"{ROOT}/h") as file:
             assert file.size() == len(data)
             assert file.read_at(1_000_000, 1_999_999) == data[1_999_999:2_999_999]
-        found = arrow.get_file_info(FileSelector(ROOT, recursive=True))
+        found = arrow.get_file_info(arrow_fs.FileSelector(ROOT, recursive=True))
         assert {(info.path, info.type, info.size) for info in found} == {
-            (f"{ROOT}/a", FileType.Directory, None),
-            (f"{ROOT}/a/b", FileType.Directory, None),
-            (f"{ROOT}/a/b/f", FileType.File, len(data)),
-            (f"{ROOT}/h", FileType.File, len(data)),
+            (f"{ROOT}/a", arrow_fs.FileType.Directory, None),
+            (f"{ROOT}/a/b", arrow_fs.FileType.Directory, None),
+            (f"{ROOT}/a/b/f", arrow_fs.FileType.File, len(data)),
+            (f"{ROOT}/h", arrow_fs.FileType.File, len(data)),
         }
-        assert arrow.get_file_info([f"{ROOT}/none"])[0].type is FileType.NotFound
+        assert arrow.get_file_info([f"{ROOT}/none"])[0].type is arrow_fs.FileType.NotFound
         arrow.delete_file(f"{ROOT}/h")
         arrow.delete_dir(f"{ROOT}/a")
         assert fs.ls(ROOT) == []
 
     def test_dataset(self, arrow: Any) -> None:
-        import pyarrow as pa
-        import pyarrow.dataset
-
+        pa, dataset = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.dataset")
         table = pa.table({"n": range(10_000)})
-        pyarrow.dataset.write_dataset(
+        dataset.write_dataset(
             table, f"{ROOT}/set", filesystem=arrow, format="parquet", max_rows_per_file=3000, max_rows_per_group=3000
         )
-        back = pyarrow.dataset.dataset(f"{ROOT}/set", filesystem=arrow, format="parquet")
+        back = dataset.dataset(f"{ROOT}/set", filesystem=arrow, format="parquet")
         assert back.count_rows() == 10_000
-        assert back.scanner(filter=pyarrow.dataset.field("n") >= 9000).to_table()["n"].to_pylist() == list(
-            range(9000, 10_000)
-        )
+        assert back.scanner(filter=dataset.field("n") >= 9000).to_table()["n"].to_pylist() == list(range(9000, 10_000))
 
 
 def test_dask(url: str, options: dict[str, Any]) -> None:
