@@ -29,7 +29,7 @@ from s3proto.commands import Command, Steps
 from s3proto.context import Context, Settings
 from s3proto.dates import http_date
 from s3proto.errors import InternalError, S3Error
-from s3proto.http import Framing, HeadCache, RequestHead, Response, response_head
+from s3proto.http import Framing, HeadCache, Headers, RequestHead, Response, response_head
 from s3server.access_log import AccessLog, Entry
 from s3server.admin import health_steps, is_health_request
 from s3server.connection import Connection, ConnectionLost, Pace
@@ -141,7 +141,9 @@ class Exchange:
             head = self._head = service.heads.parse(data, secure=connection.secure)
             self._body = SocketBody(connection, head, service.request_timeout)
         except S3Error as error:
-            self._response = service.refuse(error, None, self._context)
+            if isinstance(data, bytes) and data.startswith(b"HEAD "):
+                self._head = RequestHead("HEAD", "", Headers())  # the rest makes no sense, but a body would be wrong
+            self._response = service.refuse(error, self._head, self._context)
             self._failed = True
             return
         if is_health_request(head, service.settings.domain):
