@@ -18,7 +18,7 @@ from s3proto.protocol import serve
 from s3server.config import ServerConfig
 from s3server.credentials import CredentialStore
 from s3server.exchange import Service
-from s3server.filesystems import open_store
+from s3server.filesystems import credentials_place, open_store
 from s3server.gateway import Gateway
 from s3server.receive import ROTATING, BufferPool, Receiver
 from s3server.spool import MemoryBudget
@@ -33,7 +33,7 @@ class Assembly:
         self.store = open_store(config)
         self.sweeper = Sweeper(self.store, config.upload_max_age_days * DAY)
         self.credentials = CredentialStore(
-            config.credentials_file, config.cache_refresh_interval_secs, config.stats_file
+            credentials_place(config), config.cache_refresh_interval_secs, config.stats_file
         )
         budget = MemoryBudget(config.put_max_memory_buffer)
         # A digest keeps a core busy: with more of them than cores, bodies would only take turns, and hashing where

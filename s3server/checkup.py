@@ -7,15 +7,14 @@ Rules: one line per subject, ``ok`` or ``WRONG``, then its facts, the wrong ones
 from __future__ import annotations
 
 import ssl
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from curvinefs.api import FsError
 from s3server import credentials_file, startup
 from s3server.config import ConfigError, ServerConfig
-from s3server.credentials_file import CredentialError
-from s3server.filesystems import open_store
+from s3server.credentials_place import CredentialError
+from s3server.filesystems import credentials_place, open_store
 from s3server.store.sweep import DAY, Sweeper
 
 
@@ -28,7 +27,7 @@ def run(config: ServerConfig, repair: bool, environ: Mapping[str, str]) -> int:
     """Print what is found; return 0 or 1."""
     wrong = _report("configuration", str(config.conf or "no file"), map(Fact, config.warnings))
     wrong += _report("temp dir", str(config.put_temp_dir), _temp_dir(config))
-    wrong += _report("credentials", str(config.credentials_file), _credentials(config, environ))
+    wrong += _report("credentials", credentials_place(config).label, _credentials(config, environ))
     if config.tls_cert:
         wrong += _report("tls", str(config.tls_cert), _tls(config))
     wrong += _report("store", config.store, _store(config, repair))
@@ -53,15 +52,15 @@ def _temp_dir(config: ServerConfig) -> Iterator[Fact]:
 def _credentials(config: ServerConfig, environ: Mapping[str, str]) -> Iterator[Fact]:
     try:
         startup.environment_key(environ)
-        contents = credentials_file.read(config.credentials_file)
+        contents = credentials_file.read(credentials_place(config))
     except (ConfigError, CredentialError) as error:
         yield Fact(str(error), wrong=True)
         return
-    if contents.stat is None:
+    if contents.kept is None:
         yield Fact("no file yet: the first start makes it with a first key")
         return
     yield from (Fact(f"skipped {bad}", wrong=True) for bad in contents.bad)
-    if (mode := stat.S_IMODE(contents.stat.st_mode)) & 0o077:
+    if (mode := contents.kept.mode or 0) & 0o077:
         yield Fact(f"others may use it (mode {mode:04o}): chmod 600 it", wrong=True)
     enabled = sum(c.enabled for c in contents.credentials.values())
     yield Fact(f"{enabled} enabled keys" if enabled else "no enabled key: `credential generate` makes one", not enabled)

@@ -23,7 +23,9 @@ from typing import NamedTuple
 from curvinefs.api import FsError
 from s3server import __version__, config, credentials_file, log, service, startup
 from s3server.config import ConfigError, ServerConfig, SettingsParser
-from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
+from s3server.credentials_file import Credential, CredentialsFile, Secret
+from s3server.credentials_place import CredentialError
+from s3server.filesystems import credentials_place
 
 PROGRAM = "curvine-s3-gateway"
 EXIT_FAILED, EXIT_USAGE = 1, 2
@@ -74,17 +76,17 @@ def serve(settings: ServerConfig, options: Namespace) -> int:
         log.setup(os.environ, settings.log_file)
     except OSError as error:
         raise ConfigError(f"log_file: {settings.log_file}: {error.strerror}") from None
+    try:
+        filesystems.wait_until_ready(settings, patient=options.wait)
+    except FsError as error:
+        print(f"{PROGRAM}: {settings.store}: {error}", file=sys.stderr)
+        return EXIT_FAILED
     keys = startup.prepare(settings, os.environ)
     for warning in (*settings.warnings, *keys.warnings):
         log.log.warning("%s", warning)
     if keys.first:
         url = startup.client_url(settings.listen, settings.tls_cert is not None)
         print(startup.first_key_notice(keys.first, settings.region, url), flush=True)
-    try:
-        filesystems.wait_until_ready(settings, patient=options.wait)
-    except FsError as error:
-        print(f"{PROGRAM}: {settings.store}: {error}", file=sys.stderr)
-        return EXIT_FAILED
     return supervisor.run(settings, options.ready_file)
 
 
@@ -140,11 +142,11 @@ def credential_generate(settings: ServerConfig, options: Namespace) -> int:
 
 
 def credential_list(settings: ServerConfig, options: Namespace) -> int:
-    contents = credentials_file.read(settings.credentials_file)
+    contents = credentials_file.read(credentials_place(settings))
     _print_bad(settings, contents.bad)
     found = [c for c in contents.credentials.values() if not c.deleted]
     if not found:
-        print(f"No credentials found in {settings.credentials_file}")
+        print(f"No credentials found in {credentials_place(settings).label}")
         return 0
     print(f"Found {len(found)} credential{'s' * (len(found) > 1)}:")
     print("-" * 80)
@@ -171,25 +173,26 @@ def credential_list(settings: ServerConfig, options: Namespace) -> int:
 def credential_stats(settings: ServerConfig, options: Namespace) -> int:
     from s3server import credentials  # late: needs the core
 
-    path = settings.credentials_file
-    contents = credentials_file.read(path)
+    place = credentials_place(settings)
+    contents = credentials_file.read(place)
     _print_bad(settings, contents.bad)
     known = contents.credentials.values()
     now = time.time()
     enabled, deleted = sum(c.enabled for c in known), sum(c.deleted for c in known)
     print("Credential Statistics")
     print("-" * 40)
-    print(f"Path: {path}")
+    print(f"Path: {place.label}")
     print(f"Mode: {'distributed (in the store)' if settings.enable_distributed_auth else 'local'}")
-    print(f"File Size: {contents.stat.st_size} bytes" if contents.stat else "File Size: no file yet")
-    print(f"File Last Modified: {_age(now - contents.stat.st_mtime) if contents.stat else 'unknown'}")
+    kept = contents.kept
+    print(f"File Size: {len(kept.data)} bytes" if kept else "File Size: no file yet")
+    print(f"File Last Modified: {_age(now - kept.modified) if kept else 'unknown'}")
     print(f"Keys: {len(known) - deleted} ({enabled} enabled, {len(known) - deleted - enabled} disabled)")
     print(f"Bad Lines: {len(contents.bad)}")
     running = credentials.running_stats(settings.stats_file)
-    if running is None or running.path != str(path):
+    if running is None or running.path != place.label:
         print("Gateway: none is running with this file")
         return 0
-    up_to_date = contents.stat is None or running.loaded_at >= contents.stat.st_mtime
+    up_to_date = kept is None or running.loaded_at >= kept.modified
     print(f"Gateway: running (PID {running.pid})")
     print(f"Cache Size: {running.keys}")
     print(f"Cache Age: {_age(now - running.loaded_at)} (looked at the file {_age(now - running.checked_at)})")
@@ -222,7 +225,7 @@ def credential_rotate(settings: ServerConfig, options: Namespace) -> int:
 def _file(settings: ServerConfig) -> CredentialsFile:
     for warning in settings.warnings:
         print(f"{PROGRAM}: {warning}", file=sys.stderr)
-    return CredentialsFile(settings.credentials_file)
+    return CredentialsFile(credentials_place(settings))
 
 
 def _done(settings: ServerConfig, what: str) -> int:
@@ -247,7 +250,7 @@ def _print_pair(access_key: str, secret: Secret | None) -> None:
 
 def _print_bad(settings: ServerConfig, bad: Sequence[str]) -> None:
     for line in bad:
-        print(f"{PROGRAM}: {settings.credentials_file}: skipped {line}", file=sys.stderr)
+        print(f"{PROGRAM}: {credentials_place(settings).label}: skipped {line}", file=sys.stderr)
 
 
 def _utc(seconds: int) -> str:

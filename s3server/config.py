@@ -188,6 +188,7 @@ class ServerConfig:
     head_timeout_secs: int = setting("20", SECONDS, "a request's head must arrive within this time")
     idle_timeout_secs: int = setting("75", SECONDS, "a connection without a request is closed after this time")
     shutdown_timeout_secs: int = setting("30", SECONDS, "SIGTERM: requests in flight may take this long to finish")
+    drain_delay_secs: int = setting("0", _integer(0, 3600, "seconds"), "SIGTERM: before that, /healthz answers 503 for this time while requests are still taken, so that load balancers turn away")
     tls_cert: Path | None = optional(PATH, "certificate chain (PEM): serve HTTPS; needs tls_key")
     tls_key: Path | None = optional(PATH, "private key (PEM) of tls_cert")
     domain: str | None = optional(DOMAIN, "serve BUCKET.DOMAIN too (virtual-host addressing)")
@@ -211,13 +212,6 @@ class ServerConfig:
     def get_chunk_size(self) -> int:
         """``get_chunk_size_mb`` in bytes."""
         return int(self.get_chunk_size_mb * MIB)
-
-    @property
-    def credentials_file(self) -> Path:
-        """The file of credentials on this machine's disk: in distributed mode it lies inside the store."""
-        if not self.enable_distributed_auth:
-            return self.credentials_path
-        return self.store_path / self.credentials_path.relative_to("/")
 
     @property
     def stats_file(self) -> Path:
@@ -307,19 +301,16 @@ def load(
     config = ServerConfig(
         **values, home=home, conf=conf if said.values or conf.exists() else None, warnings=tuple(warnings) + said.warnings
     )
-    _check(config, said.masters)
+    _check(config)
     return config, namespace
 
 
-def _check(config: ServerConfig, masters: tuple[str, ...]) -> None:
+def _check(config: ServerConfig) -> None:
     """Refuse combinations that cannot work, and what is not built yet."""
     if (config.tls_cert is None) != (config.tls_key is None):
         raise ConfigError("tls_cert and tls_key belong together: set both, or neither")
     if config.web_listen is not None:
         raise ConfigError("web_listen: not yet in this version (GET /healthz is served on listen)")
-    if config.store.startswith("curvine:") and config.enable_distributed_auth:
-        why = f"{config.conf} names masters, so the store is {config.store}" if masters else f"store = {config.store}"
-        raise ConfigError(f"{why}: enable_distributed_auth is not yet in this version for Curvine; set it to false")
 
 
 def _check_environment(environ: Mapping[str, str]) -> list[str]:

@@ -29,7 +29,8 @@ from s3proto import sigv4
 from s3proto.commands import LookupSigningKey, SignV2
 from s3proto.model import Principal, SignatureV2, SigningKey
 from s3server import credentials_file, process
-from s3server.credentials_file import Contents, Credential, CredentialError, Secret
+from s3server.credentials_file import Contents, Credential, Secret, place_of
+from s3server.credentials_place import CredentialError, Place
 from s3server.store.state import ADMINISTRATOR, owner_of
 
 log = logging.getLogger("curvine_s3_gateway.auth")
@@ -80,17 +81,22 @@ class CredentialStore:
 
     def __init__(
         self,
-        path: Path,
+        where: Path | Place,
         refresh_interval: float,
         stats_file: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``refresh_interval`` and the monotonic ``clock`` are in seconds; ``stats_file`` is rewritten at each look."""
-        self._path, self._interval, self._stats_file, self._clock = path, refresh_interval, stats_file, clock
+        self._place, self._interval, self._stats_file, self._clock = (
+            place_of(where),
+            refresh_interval,
+            stats_file,
+            clock,
+        )
         self._lock = threading.Lock()
         self._unreachable = False
         self._loaded_at = time.time()
-        self._snapshot = self._take(credentials_file.read(path))
+        self._snapshot = self._take(credentials_file.read(self._place))
         self._due = clock() + refresh_interval
         self._write_stats()
 
@@ -134,32 +140,35 @@ class CredentialStore:
         self._due = self._clock() + self._interval
         try:
             known = self._snapshot.identity
-            if _identity(os.stat(self._path)) != known:
-                self._snapshot = self._take(credentials_file.read(self._path))
+            found = self._place.identity()
+            if found is None and known is not None:
+                raise CredentialError(f"{self._place.label} has gone")
+            if found != known:
+                self._snapshot = self._take(credentials_file.read(self._place))
                 self._loaded_at = time.time()
-                log.info("%s: %d keys enabled", self._path, len(self._snapshot.keys))
+                log.info("%s: %d keys enabled", self._place.label, len(self._snapshot.keys))
             if self._unreachable:
-                log.info("%s: readable again", self._path)
+                log.info("%s: readable again", self._place.label)
             self._unreachable = False
-        except (OSError, CredentialError) as error:
-            if not self._unreachable and (known or not isinstance(error, FileNotFoundError)):
+        except CredentialError as error:
+            if not self._unreachable:
                 log.error("credentials: %s; going on with the last known %d keys", error, len(self._snapshot.keys))
                 self._unreachable = True
         self._write_stats()
 
     def _take(self, contents: Contents) -> _Snapshot:
         for bad in contents.bad:
-            log.warning("%s: skipped %s", self._path, bad)
+            log.warning("%s: skipped %s", self._place.label, bad)
         usable = (c for c in contents.credentials.values() if c.enabled)
         keys = {c.access_key: (c.secret, principal(c)) for c in usable if c.secret}
-        return _Snapshot(keys, _identity(contents.stat) if contents.stat else None)
+        return _Snapshot(keys, contents.kept.identity if contents.kept else None)
 
     def _write_stats(self) -> None:
         if self._stats_file is None:
             return
         pid = os.getpid()
         started = process.start_ticks(pid) or 0
-        stats = CacheStats(pid, started, str(self._path), len(self._snapshot.keys), time.time(), self._loaded_at)
+        stats = CacheStats(pid, started, self._place.label, len(self._snapshot.keys), time.time(), self._loaded_at)
         temporary = self._stats_file.with_name(f"{self._stats_file.name}.{pid}")
         with suppress(OSError):  # a hint for people: a read-only home must not stop requests
             temporary.write_text(json.dumps(asdict(stats)), "utf-8")
@@ -173,7 +182,3 @@ def running_stats(path: Path) -> CacheStats | None:
         return stats if process.start_ticks(stats.pid) == stats.started else None
     except (OSError, ValueError, TypeError):
         return None
-
-
-def _identity(stat: os.stat_result) -> tuple[int, ...]:
-    return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)

@@ -6,40 +6,32 @@ last one counts, so a disabled line revokes.  A line that is no credential is sk
 content: it may hold a secret.
 
 Rules
-- Whoever changes the file holds ``flock`` on the sibling ``<name>.lock``, reads the file anew, writes a temporary file
-  (0600), flushes it, renames it and flushes the directory.  Lines of other keys stay byte for byte, unknown fields of a
-  changed line stay.
-- The owner of the file stays its owner: root may add a key without locking the gateway's user out.
-- A symbolic link at ``path`` is followed (mounted secrets are links); the lock is never opened through one.
+- Where the file lies, and that a change is one transaction, is ``credentials_place``'s affair.
+- Lines of other keys stay byte for byte, unknown fields of a changed line stay.
 - Deleting a key leaves a disabled line without secret, so that no other source (the environment) brings it back.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import secrets
 import string
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-LOCK_SECONDS = 10.0
+from s3server.credentials_place import CredentialError, DiskPlace, Kept, Place
+
+T = TypeVar("T")
+
 ACCESS_KEY = re.compile(r"[A-Za-z0-9._~+@-]{16,32}")
 ACCESS_KEY_RULE = "16 to 32 characters out of letters, digits and . _ ~ + @ -"
 OWNER = "curvine"
 """Display name of the one owner, whose keys have no user (``state.ADMINISTRATOR``)."""
 SECRET_RULE = "16 to 64 characters without white space and control characters"
-
-
-class CredentialError(Exception):
-    """What was asked of the credentials cannot be done; ``str()`` is one line without secrets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,36 +79,46 @@ class Contents(NamedTuple):
     lines: list[Line]
     bad: list[str]
     """``line N: why`` for each line that was skipped."""
-    stat: os.stat_result | None
+    kept: Kept | None
     """None when there was no file."""
 
     @property
     def credentials(self) -> dict[str, Credential]:
         """By access key, in the order of the file; the last line of a key counts; deleted ones included."""
-        return {line.credential.access_key: line.credential for line in self.lines if line.credential}
+        return _by_key(self.lines)
+
+
+def _by_key(lines: Sequence[Line]) -> dict[str, Credential]:
+    return {line.credential.access_key: line.credential for line in lines if line.credential}
 
 
 # ------------------------------------------------------------------------------------------------------- reading
 
 
-def read(path: Path) -> Contents:
+def place_of(where: Path | Place) -> Place:
+    """A path is a place on this machine."""
+    return DiskPlace(where) if isinstance(where, Path) else where
+
+
+def read(where: Path | Place) -> Contents:
     """Read a file.  A missing one is empty; raises CredentialError when it cannot be read."""
-    try:
-        # Not blocking: somebody's pipe at this path must not hang the gateway.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-            stat, data = os.fstat(file.fileno()), file.read()
-    except FileNotFoundError:
-        return Contents([], [], None)
-    except OSError as error:
-        raise CredentialError(f"{path}: cannot be read: {error.strerror}") from None
-    lines, bad = [], []
+    kept = place_of(where).read()
+    lines, bad = _lines(kept.data if kept else b"")
+    return Contents(lines, bad, kept)
+
+
+def _lines(data: bytes) -> tuple[list[Line], list[str]]:
+    lines: list[Line] = []
+    bad: list[str] = []
+    if not data:
+        return lines, bad
     for number, raw in enumerate(data.removesuffix(b"\n").split(b"\n"), 1):
         try:
             lines.append(parse(raw) if raw.strip() else Line(raw))
         except (ValueError, RecursionError) as error:
             lines.append(Line(raw))
             bad.append(f"line {number}: {error if type(error) is ValueError else 'is not JSON in UTF-8'}")
-    return Contents(lines if data else [], bad, stat)
+    return lines, bad
 
 
 def parse(raw: bytes) -> Line:
@@ -180,64 +182,68 @@ class CredentialsFile:
     All raise CredentialError: the file or its directory cannot be used, the lock cannot be had, or as documented.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, where: Path | Place) -> None:
+        self.place = place_of(where)
 
     def add(self, new: Credential) -> None:
         """Append a key.  CredentialError when there is one of that name, enabled or not, unless it was deleted."""
-        with self._editing() as lines:
-            if (old := Contents(lines, [], None).credentials.get(new.access_key)) and not old.deleted:
+
+        def edit(lines: list[Line]) -> None:
+            if (old := _by_key(lines).get(new.access_key)) and not old.deleted:
                 raise CredentialError(f"{new.access_key} exists already: use `credential rotate` for a new secret")
             lines[:] = [x for x in lines if not x.credential or x.credential.access_key != new.access_key]
             lines.append(_line(_record(new)))
 
+        self._edit(edit)
+
     def add_missing(self, new: Credential) -> Credential | None:
         """Append a key unless the file has a line of it, a deleted one included; return the one it had."""
-        with self._editing() as lines:
-            if old := Contents(lines, [], None).credentials.get(new.access_key):
-                return old
-            lines.append(_line(_record(new)))
-        return None
+
+        def edit(lines: list[Line]) -> Credential | None:
+            old = _by_key(lines).get(new.access_key)
+            if old is None:
+                lines.append(_line(_record(new)))
+            return old
+
+        return self._edit(edit)
 
     def add_first(self, new: Credential) -> bool:
         """Append a key when the file is missing or blank; return whether it was."""
-        with self._editing() as lines:
+
+        def edit(lines: list[Line]) -> bool:
             if any(line.raw.strip() for line in lines):
                 return False
             lines[:] = [_line(_record(new))]
-        return True
+            return True
+
+        return self._edit(edit)
 
     def set_enabled(self, access_key: str, enabled: bool) -> None:
         """Enable or disable a key.  CredentialError when there is none."""
-        with self._editing() as lines:
-            _replace(lines, access_key, {"enabled": enabled})
+        self._edit(lambda lines: _replace(lines, access_key, {"enabled": enabled}))
 
     def rotate(self, access_key: str) -> Secret:
         """Give a key a new secret and return it; the old one is gone."""
         secret = _new_secret()
-        with self._editing() as lines:
-            _replace(lines, access_key, {"secret_key": secret.reveal()})
+        self._edit(lambda lines: _replace(lines, access_key, {"secret_key": secret.reveal()}))
         return secret
 
     def delete(self, access_key: str) -> None:
         """Revoke a key for good: what stays is a disabled line without the secret."""
-        with self._editing() as lines:
-            _replace(lines, access_key, {"secret_key": None, "enabled": False})
+        self._edit(lambda lines: _replace(lines, access_key, {"secret_key": None, "enabled": False}))
 
-    @contextmanager
-    def _editing(self) -> Iterator[list[Line]]:
-        """Hand out the lines for changing in place; they are written when the block ends without an error."""
-        try:
-            path = self.path.resolve()
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with _locked(path.with_name(path.name + ".lock")):
-                contents = read(path)
-                before = list(contents.lines)
-                yield contents.lines
-                if contents.lines != before:
-                    _write(path, contents)
-        except OSError as error:
-            raise CredentialError(f"{self.path}: cannot be changed: {error.strerror or error}") from None
+    def _edit(self, edit: Callable[[list[Line]], T]) -> T:
+        """Let ``edit`` change the lines in place; they are written when it returns.  It may be called again."""
+        answers: list[T] = []
+
+        def change(data: bytes | None) -> bytes | None:
+            lines, _ = _lines(data or b"")
+            before = list(lines)
+            answers.append(edit(lines))
+            return None if lines == before else b"".join(line.raw + b"\n" for line in lines)
+
+        self.place.change(change)
+        return answers[-1]
 
 
 def _replace(lines: list[Line], access_key: str, changes: Mapping[str, Any]) -> None:
@@ -264,48 +270,3 @@ def _line(record: dict[str, Any]) -> Line:
 
 def _new_secret() -> Secret:
     return Secret("".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(40)))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive flock; TimeoutError (an OSError) after LOCK_SECONDS."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        _keep_owner(fd, os.stat(path.parent))
-        deadline = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(0, f"{path} has been locked for {LOCK_SECONDS:.0f} s") from None
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _write(path: Path, contents: Contents) -> None:
-    fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(fd, "wb") as file:
-            _keep_owner(fd, contents.stat or os.stat(path.parent))
-            file.write(b"".join(line.raw + b"\n" for line in contents.lines))
-            file.flush()
-            os.fsync(fd)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _keep_owner(fd: int, like: os.stat_result) -> None:
-    """Give a file that root made to the user whose directory or file it belongs to."""
-    if os.geteuid() == 0 and (like.st_uid, like.st_gid) != (0, 0):
-        os.fchown(fd, like.st_uid, like.st_gid)

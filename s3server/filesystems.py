@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 
 from curvinefs.api import FileSystem, Unavailable
 from curvinefs.client import CurvineFileSystem
+from curvinefs.curvine.options import Options
 from curvinefs.local import LocalFileSystem
 from s3server.config import ServerConfig
+from s3server.credentials_place import DiskPlace, Place, StorePlace
 from s3server.store import ObjectStore
 
 log = logging.getLogger("curvine_s3_gateway.store")
@@ -32,6 +34,18 @@ def open_file_system(config: ServerConfig) -> FileSystem:
     if config.store.startswith("curvine:"):
         return CurvineFileSystem(masters(config.store))
     return LocalFileSystem(str(config.store_path), durability=config.durability)
+
+
+def credentials_place(config: ServerConfig) -> Place:
+    """Where the access keys lie: in a file of this machine or, in distributed mode, in the store."""
+    path = config.credentials_path
+    if not config.enable_distributed_auth:
+        return DiskPlace(path)
+    if not config.store.startswith("curvine:"):
+        return DiskPlace(config.store_path / path.relative_to("/"))
+    private = Options(umask=0o077)
+    label = f"{config.store.rstrip('/')}{path}"
+    return StorePlace(lambda: CurvineFileSystem(masters(config.store), private), str(path), label)
 
 
 def wait_until_ready(config: ServerConfig, *, patient: bool = False) -> None:

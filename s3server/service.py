@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 SCRIPT = "curvine-s3-gateway.sh"
 START_SECONDS = 60.0
 STOP_MARGIN = 10.0
-"""Seconds that a gateway gets to exit beyond its own ``shutdown_timeout_secs``."""
+"""Seconds that a gateway gets to exit beyond its own ``drain_delay_secs`` and ``shutdown_timeout_secs``."""
 PROGRESS_SECONDS = 2.0
 LOG_LINES = 20
 
@@ -80,8 +80,9 @@ class Home:
 
     def command(self, settings: ServerConfig, flags: Sequence[str]) -> list[str]:
         """Return the gateway's command line; ``running`` reads it back."""
-        timeout, log = str(settings.shutdown_timeout_secs), str(settings.log_file or self.log)
-        fixed = ["serve", "--service", str(self.path), "--shutdown-timeout-secs", timeout, "--log-file", log]
+        delay, timeout = str(settings.drain_delay_secs), str(settings.shutdown_timeout_secs)
+        fixed = ["serve", "--service", str(self.path), "--log-file", str(settings.log_file or self.log)]
+        fixed += ["--drain-delay-secs", delay, "--shutdown-timeout-secs", timeout]
         # -P: a module in the working directory must not take the place of one of ours.
         return [sys.executable, "-P", "-m", "s3server", *fixed, *flags]
 
@@ -91,11 +92,11 @@ class Home:
             pid = int(self.pid_file.read_text("ascii"))
         except (OSError, ValueError):
             return None
-        match process.arguments(pid):
-            case [_, "-P", "-m", "s3server", "serve", "--service", home, _, timeout, _, log, *flags] if home == str(
-                self.path
-            ):
-                return Running(pid, float(timeout) + STOP_MARGIN, Path(log), flags)
+        words = process.arguments(pid)
+        match words[1:7], words[7:]:
+            case ["-P", "-m", "s3server", "serve", "--service", home], [_, log, _, delay, _, timeout, *flags]:
+                if home == str(self.path):
+                    return Running(pid, float(delay) + float(timeout) + STOP_MARGIN, Path(log), flags)
         return None
 
     @contextmanager
@@ -182,7 +183,7 @@ def _settings(flags: Sequence[str]) -> ServerConfig:
 
 def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
     from s3server import startup
-    from s3server.credentials_file import CredentialError
+    from s3server.credentials_place import CredentialError
     from s3server.settings_file import ConfigError
 
     if running := home.running():

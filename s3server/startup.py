@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 from s3server import credentials_file
 from s3server.config import Address, ServerConfig
-from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
+from s3server.credentials_file import Credential, CredentialsFile, Secret
+from s3server.credentials_place import CredentialError
+from s3server.filesystems import credentials_place
 from s3server.settings_file import ConfigError
 
 
@@ -32,16 +34,23 @@ def prepare(config: ServerConfig, environ: Mapping[str, str]) -> Keys:
     """
     pair = environment_key(environ)
     prepare_temp_dir(config.put_temp_dir)
-    file = CredentialsFile(config.credentials_file)
+    file = CredentialsFile(credentials_place(config))
+    try:
+        return _prepare_keys(file, pair)
+    finally:
+        file.place.close()  # whoever forks next must leave nothing open to its children
+
+
+def _prepare_keys(file: CredentialsFile, pair: Credential | None) -> Keys:
     warnings = []
     if pair:
         old = file.add_missing(pair)
         if old and old.enabled and old.secret != pair.secret:
             warnings.append(
-                f"{pair.access_key}: {file.path} has another secret than the environment; the file's counts"
+                f"{pair.access_key}: {file.place.label} has another secret than the environment; the file's counts"
             )
         elif old and not old.enabled:
-            warnings.append(f"{pair.access_key}: is disabled in {file.path} and stays so")
+            warnings.append(f"{pair.access_key}: is disabled in {file.place.label} and stays so")
     first = credentials_file.generated(description="first key, made at the first start")
     return Keys(first if file.add_first(first) else None, warnings)
 

@@ -3,7 +3,8 @@
 The main thread waits for signals, and between them looks after what is due: early heads, the access log, the sweep.
 Signals are blocked in all threads and taken by ``sigtimedwait``, so no system call is ever interrupted.
 
-    SIGTERM, SIGINT   stop accepting, finish what is in flight, end
+    SIGTERM           answer /healthz with 503 for drain_delay_secs, then as SIGINT
+    SIGINT            stop accepting, finish what is in flight, end
     SIGHUP            reopen the log, read credentials and certificate again
 
 Rules: never forks; ends when its supervisor has gone.
@@ -24,7 +25,7 @@ from s3server import access_log, log
 from s3server.assembly import Assembly
 from s3server.balance import Balance
 from s3server.config import ServerConfig
-from s3server.credentials_file import CredentialError
+from s3server.credentials_place import CredentialError
 from s3server.listener import Listener
 from s3server.loop import Limits, Loop
 
@@ -34,6 +35,8 @@ TICK = 0.5
 MAINTAIN = 300.0
 """Seconds between two sweeps of the store, by the first worker."""
 SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+LAST_CALL = 0.25
+"""Seconds: longer than a packet travels, so that nobody who is on the way here finds the door shut in his face."""
 SWITCH = 0.001
 """Seconds that a thread may hold the GIL while others want it: the loop should not wait Python's usual 5 ms."""
 
@@ -57,18 +60,20 @@ def run(config: ServerConfig, listener: Listener, balance: Balance, index: int, 
         request_timeout=config.request_timeout_secs,
         max_connections=config.max_connections,
         threads=config.threads,
+        last_call=LAST_CALL,
     )
     loop = Loop(assembly.service, limits, listener, balance, index)
     loop.start()
     ready()
-    _housekeeping(config, assembly, listener, index, supervisor)
+    if _housekeeping(config, assembly, listener, index, supervisor) == signal.SIGTERM:
+        _announce(config, assembly)
     _drain(config, assembly, loop)
     assembly.close()
     return 0
 
 
-def _housekeeping(config: ServerConfig, assembly: Assembly, listener: Listener, index: int, supervisor: int) -> None:
-    """Look after things until it is time to end."""
+def _housekeeping(config: ServerConfig, assembly: Assembly, listener: Listener, index: int, supervisor: int) -> int:
+    """Look after things until it is time to end; answers the signal that said so, 0 when nobody is left to send one."""
     service = assembly.service
     sweep_at = time.monotonic() + MAINTAIN / 10  # soon after the start: a crash may have left things behind
     sweeping: threading.Thread | None = None
@@ -83,12 +88,13 @@ def _housekeeping(config: ServerConfig, assembly: Assembly, listener: Listener, 
             listener.reload_tls()
             LOGGER.info("reloaded: log, credentials, certificate")
         elif got is not None:
-            return
+            return got.si_signo
         if index == 0 and now >= sweep_at and (sweeping is None or not sweeping.is_alive()):
             sweep_at = now + MAINTAIN
             sweeping = threading.Thread(target=_sweep, args=(assembly,), name="sweep", daemon=True)
             sweeping.start()
     LOGGER.error("the supervisor has gone: ending")
+    return 0
 
 
 def _sweep(assembly: Assembly) -> None:
@@ -96,6 +102,19 @@ def _sweep(assembly: Assembly) -> None:
         assembly.sweeper.maintain()
     except FsError as error:
         LOGGER.warning("sweeping the store failed, it will be tried again: %s", error)
+
+
+def _announce(config: ServerConfig, assembly: Assembly) -> None:
+    """Serve on for drain_delay_secs, but let load balancers see that there is something to come; SIGINT: that will do."""
+    service = assembly.service
+    service.draining = True
+    until = time.monotonic() + config.drain_delay_secs
+    while (now := time.monotonic()) < until:
+        service.ticker.tick(now)
+        service.access_log.flush()
+        got = signal.sigtimedwait(SIGNALS, min(TICK, until - now))
+        if got is not None and got.si_signo == signal.SIGINT:
+            return
 
 
 def _drain(config: ServerConfig, assembly: Assembly, loop: Loop) -> None:

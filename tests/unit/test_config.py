@@ -10,6 +10,7 @@ import pytest
 
 from s3server import config
 from s3server.config import SETTINGS, Address, ConfigError, ServerConfig, SettingsParser
+from s3server.filesystems import credentials_place
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +42,7 @@ def test_defaults(home: Path) -> None:
     assert (loaded.put_memory_buffer_threshold, loaded.put_max_memory_buffer) == (1048576, 16777216)
     assert (loaded.get_chunk_size_mb, loaded.get_chunk_size) == (1.0, 1048576)
     assert (loaded.enable_distributed_auth, loaded.cache_refresh_interval_secs) == (False, 30)
-    assert loaded.credentials_path == loaded.credentials_file == Path("~/.curvine/credentials.jsonl").expanduser()
+    assert loaded.credentials_path == Path("~/.curvine/credentials.jsonl").expanduser()
     assert loaded.workers >= 1 and loaded.durability == "full"
     assert (loaded.multipart_temp, loaded.web_listen, loaded.tls_cert, loaded.domain) == (None, None, None, None)
 
@@ -215,11 +216,6 @@ def test_other_sections_are_never_complained_about(home: Path) -> None:
     assert load(home, toml="client = 3\n[journal]\njournal_addrs = [1, {}]\n[worker]\nanything = 'x'\n").warnings == ()
 
 
-def test_distributed_credentials_on_curvine_are_not_yet(home: Path) -> None:
-    with pytest.raises(ConfigError, match="not yet in this version"):
-        load(home, "--store=curvine://a:1,b:2/", "--enable-distributed-auth")
-
-
 @pytest.mark.parametrize("flag", ["--tls-cert=/x", "--tls-key=/x"])
 def test_certificate_and_key_belong_together(home: Path, flag: str) -> None:
     with pytest.raises(ConfigError, match="tls_cert and tls_key belong together"):
@@ -227,9 +223,12 @@ def test_certificate_and_key_belong_together(home: Path, flag: str) -> None:
 
 
 def test_distributed_credentials_lie_in_the_store(home: Path) -> None:
-    assert load(home, "--enable-distributed-auth").credentials_file == home / "data/system/auth/credentials.jsonl"
+    place = credentials_place(load(home, "--enable-distributed-auth"))
+    assert place.label == str(home / "data/system/auth/credentials.jsonl")
     elsewhere = load(home, "--enable-distributed-auth", "--credentials-path=/system/../../../keys")
-    assert elsewhere.credentials_file == home / "data/keys"
+    assert credentials_place(elsewhere).label == str(home / "data/keys")
+    cluster = load(home, "--enable-distributed-auth", "--store=curvine://a:1,b:2/")
+    assert credentials_place(cluster).label == "curvine://a:1,b:2/system/auth/credentials.jsonl"
 
 
 ADDRESSES = {

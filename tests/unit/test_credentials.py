@@ -14,7 +14,8 @@ from s3proto import sigv4
 from s3proto.commands import LookupSigningKey, SignV2
 from s3server import credentials, credentials_file
 from s3server.credentials import CredentialStore
-from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
+from s3server.credentials_file import Credential, CredentialsFile, Secret
+from s3server.credentials_place import CredentialError, DiskPlace
 
 KEY, SECRET = "AKIAEXAMPLEKEY123", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
@@ -29,6 +30,11 @@ class Clock:
         return self.now
 
 
+def path_of(file: CredentialsFile) -> Path:
+    assert isinstance(file.place, DiskPlace)
+    return file.place.path
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> CredentialsFile:
     made = CredentialsFile(tmp_path / "credentials.jsonl")
@@ -41,7 +47,7 @@ def lookup(key: str = KEY, date: str = "20260101", region: str = "us-east-1") ->
 
 
 def test_a_signing_key_is_the_derived_one_and_is_kept(file: CredentialsFile) -> None:
-    store = CredentialStore(file.path, 30)
+    store = CredentialStore(path_of(file), 30)
     first = store.signing_key(lookup())
     assert first and first.key == sigv4.signing_key(SECRET, "20260101", "us-east-1", "s3")
     assert store.signing_key(lookup()) is first
@@ -52,14 +58,14 @@ def test_a_signing_key_is_the_derived_one_and_is_kept(file: CredentialsFile) -> 
 
 def test_derived_keys_are_bounded(file: CredentialsFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "MAX_DERIVED", 4)
-    store = CredentialStore(file.path, 30)
+    store = CredentialStore(path_of(file), 30)
     for number in range(20):
         assert store.signing_key(lookup(region=f"r{number}"))
         assert len(store._snapshot.derived) <= 4
 
 
 def test_sign_v2(file: CredentialsFile) -> None:
-    answer = CredentialStore(file.path, 30).sign_v2(SignV2(KEY, b"GET\n"))
+    answer = CredentialStore(path_of(file), 30).sign_v2(SignV2(KEY, b"GET\n"))
     assert answer and answer.signature == hmac.new(SECRET.encode(), b"GET\n", hashlib.sha1).digest()
     assert answer.principal.access_key_id == KEY
 
@@ -71,7 +77,7 @@ def test_no_key_where_there_is_no_enabled_one(file: CredentialsFile, change: str
     elif change == "delete":
         file.delete(KEY)
     name = "AKIAUNKNOWN000000" if change == "unknown" else KEY
-    store = CredentialStore(file.path, 30)
+    store = CredentialStore(path_of(file), 30)
     assert store.signing_key(lookup(name)) is None and store.sign_v2(SignV2(name, b"")) is None
 
 
@@ -88,7 +94,7 @@ def test_principals() -> None:
 
 def test_a_change_is_noticed_after_the_interval_and_not_before(file: CredentialsFile) -> None:
     clock = Clock()
-    store = CredentialStore(file.path, 30, clock=clock)
+    store = CredentialStore(path_of(file), 30, clock=clock)
     assert store.signing_key(lookup())
     file.set_enabled(KEY, False)
     clock.now = 29.9
@@ -101,7 +107,7 @@ def test_a_change_is_noticed_after_the_interval_and_not_before(file: Credentials
 
 
 def test_rotating_drops_derived_keys(file: CredentialsFile) -> None:
-    store = CredentialStore(file.path, 30)
+    store = CredentialStore(path_of(file), 30)
     before = store.signing_key(lookup())
     file.rotate(KEY)
     store.refresh()
@@ -112,14 +118,14 @@ def test_rotating_drops_derived_keys(file: CredentialsFile) -> None:
 def test_an_unreachable_file_keeps_the_last_known_keys_and_says_so_once(
     file: CredentialsFile, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = CredentialStore(file.path, 30)
-    file.path.rename(file.path.with_name("away"))
+    store = CredentialStore(path_of(file), 30)
+    path_of(file).rename(path_of(file).with_name("away"))
     with caplog.at_level(logging.INFO, "curvine_s3_gateway.auth"):
         store.refresh()
         store.refresh()
         assert store.signing_key(lookup())
         assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
-        file.path.with_name("away").rename(file.path)
+        path_of(file).with_name("away").rename(path_of(file))
         store.refresh()
         store.refresh()
     assert len(caplog.records) == 2 + (1 if any("enabled" in r.message for r in caplog.records) else 0)
@@ -127,16 +133,16 @@ def test_an_unreachable_file_keeps_the_last_known_keys_and_says_so_once(
 
 
 def test_a_directory_in_its_place_keeps_the_last_known_keys(file: CredentialsFile) -> None:
-    store = CredentialStore(file.path, 30)
-    file.path.unlink()
-    file.path.mkdir()
+    store = CredentialStore(path_of(file), 30)
+    path_of(file).unlink()
+    path_of(file).mkdir()
     store.refresh()
     assert store.signing_key(lookup())
 
 
 def test_a_file_that_appears_later_is_noticed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file = CredentialsFile(tmp_path / "credentials.jsonl")
-    store = CredentialStore(file.path, 30)
+    store = CredentialStore(path_of(file), 30)
     store.refresh()
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
     assert store.signing_key(lookup()) is None
@@ -151,9 +157,9 @@ def test_an_unreadable_file_at_the_start_is_an_error(tmp_path: Path) -> None:
 
 
 def test_bad_lines_are_warned_of_by_number(file: CredentialsFile, caplog: pytest.LogCaptureFixture) -> None:
-    with open(file.path, "ab") as out:
+    with open(path_of(file), "ab") as out:
         out.write(b'{"secret_key": "sssssssssssssssssssss"}\n')
-    store = CredentialStore(file.path, 30)
+    store = CredentialStore(path_of(file), 30)
     assert store.signing_key(lookup())
     assert "line 2" in caplog.text and "sssss" not in caplog.text
 
@@ -161,9 +167,9 @@ def test_bad_lines_are_warned_of_by_number(file: CredentialsFile, caplog: pytest
 def test_statistics_of_a_running_gateway(file: CredentialsFile, tmp_path: Path) -> None:
     stats_file = tmp_path / "gateway.stats"
     assert credentials.running_stats(stats_file) is None
-    CredentialStore(file.path, 30, stats_file)
+    CredentialStore(path_of(file), 30, stats_file)
     stats = credentials.running_stats(stats_file)
-    assert stats and (stats.pid, stats.path, stats.keys) == (os.getpid(), str(file.path), 1)
+    assert stats and (stats.pid, stats.path, stats.keys) == (os.getpid(), str(path_of(file)), 1)
     assert stats.checked_at >= stats.loaded_at > 0
     assert sorted(os.listdir(tmp_path)) == ["credentials.jsonl", "credentials.jsonl.lock", "gateway.stats"]
 
@@ -176,7 +182,7 @@ def test_a_wrong_stats_file_is_none(tmp_path: Path, text: str) -> None:
 
 def test_statistics_of_a_dead_or_recycled_pid_do_not_count(file: CredentialsFile, tmp_path: Path) -> None:
     stats_file = tmp_path / "stats"
-    CredentialStore(file.path, 30, stats_file)
+    CredentialStore(path_of(file), 30, stats_file)
     started = credentials.running_stats(stats_file)
     assert started
     stats_file.write_text(stats_file.read_text().replace(f'"started": {started.started}', '"started": 1'))
@@ -184,6 +190,6 @@ def test_statistics_of_a_dead_or_recycled_pid_do_not_count(file: CredentialsFile
 
 
 def test_a_missing_home_does_not_stop_lookups(file: CredentialsFile, tmp_path: Path) -> None:
-    store = CredentialStore(file.path, 30, tmp_path / "nowhere" / "stats")
+    store = CredentialStore(path_of(file), 30, tmp_path / "nowhere" / "stats")
     assert store.signing_key(lookup())
-    assert credentials_file.read(file.path).credentials[KEY].enabled
+    assert credentials_file.read(path_of(file)).credentials[KEY].enabled

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from s3server import credentials_file
-from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
+from s3server.credentials_file import Credential, CredentialsFile, Secret
+from s3server.credentials_place import CredentialError, DiskPlace
 
 KEY, OTHER = "AKIAEXAMPLEKEY123", "AqU4axe4feDyIielarPI"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -19,6 +20,11 @@ OLD_LINE = (
     f'{{"access_key":"{KEY}","secret_key":"{SECRET}","created_at":1640995200,"enabled":true,'
     '"description":"Production access key"}'
 )
+
+
+def path_of(file: CredentialsFile) -> Path:
+    assert isinstance(file.place, DiskPlace)
+    return file.place.path
 
 
 @pytest.fixture
@@ -31,13 +37,13 @@ def credential(key: str = KEY, secret: str = SECRET) -> Credential:
 
 
 def written(file: CredentialsFile, text: str | bytes) -> CredentialsFile:
-    file.path.parent.mkdir(exist_ok=True)
-    file.path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    path_of(file).parent.mkdir(exist_ok=True)
+    path_of(file).write_bytes(text if isinstance(text, bytes) else text.encode())
     return file
 
 
 def known(file: CredentialsFile) -> dict[str, Credential]:
-    return credentials_file.read(file.path).credentials
+    return credentials_file.read(path_of(file)).credentials
 
 
 def test_a_secret_hides_itself() -> None:
@@ -82,14 +88,14 @@ BAD_LINES = {
 def test_a_bad_line_is_skipped_and_named_without_its_content(file: CredentialsFile, case: str) -> None:
     other = OLD_LINE.replace(KEY, OTHER).encode()
     written(file, other + b"\n" + BAD_LINES[case] + b"\n")
-    contents = credentials_file.read(file.path)
+    contents = credentials_file.read(path_of(file))
     (bad,) = contents.bad
     assert list(contents.credentials) == [OTHER]
     assert bad.startswith("line 2: ") and SECRET not in bad and "Production" not in bad and "\n" not in bad
 
 
 def test_a_missing_file_is_empty_and_a_directory_is_an_error(file: CredentialsFile, tmp_path: Path) -> None:
-    assert credentials_file.read(file.path) == ([], [], None)
+    assert credentials_file.read(path_of(file)) == ([], [], None)
     with pytest.raises(CredentialError, match="Is a directory"):
         credentials_file.read(tmp_path)
 
@@ -104,11 +110,11 @@ def test_a_pipe_does_not_hang(file: CredentialsFile, tmp_path: Path) -> None:
 
 def test_add_makes_a_private_file_that_anybody_can_parse(file: CredentialsFile) -> None:
     file.add(Credential(KEY, Secret(SECRET), 1640995200, description="dé", user="ann"))
-    (line,) = file.path.read_text("utf-8").splitlines()
+    (line,) = path_of(file).read_text("utf-8").splitlines()
     assert list(json.loads(line)) == ["access_key", "secret_key", "created_at", "enabled", "description", "user"]
-    assert stat.S_IMODE(file.path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(file.path.parent.stat().st_mode) == 0o700
-    assert sorted(os.listdir(file.path.parent)) == ["credentials.jsonl", "credentials.jsonl.lock"]
+    assert stat.S_IMODE(path_of(file).stat().st_mode) == 0o600
+    assert stat.S_IMODE(path_of(file).parent.stat().st_mode) == 0o700
+    assert sorted(os.listdir(path_of(file).parent)) == ["credentials.jsonl", "credentials.jsonl.lock"]
 
 
 def test_a_duplicate_is_refused_enabled_or_not(file: CredentialsFile) -> None:
@@ -126,7 +132,7 @@ def test_other_lines_stay_byte_for_byte(file: CredentialsFile) -> None:
     )
     written(file, b"not json\n\n" + foreign + b"\n" + OLD_LINE.encode())
     file.set_enabled(KEY, False)
-    lines = file.path.read_bytes().split(b"\n")
+    lines = path_of(file).read_bytes().split(b"\n")
     assert lines[:3] == [b"not json", b"", foreign] and lines[4:] == [b""]
     assert json.loads(lines[3]) == {**json.loads(OLD_LINE), "enabled": False}
 
@@ -135,7 +141,7 @@ def test_changing_a_key_keeps_unknown_fields_and_one_line(file: CredentialsFile)
     newer = OLD_LINE.replace("}", ',"note":{"a":1}}')
     written(file, f"{OLD_LINE}\n{newer}\n")
     secret = file.rotate(KEY)
-    (line,) = file.path.read_text().splitlines()
+    (line,) = path_of(file).read_text().splitlines()
     assert json.loads(line) == {**json.loads(newer), "secret_key": secret.reveal()}
     assert secret.reveal() != SECRET and len(secret.reveal()) == 40
 
@@ -143,22 +149,22 @@ def test_changing_a_key_keeps_unknown_fields_and_one_line(file: CredentialsFile)
 def test_delete_leaves_a_disabled_line_without_any_secret(file: CredentialsFile) -> None:
     written(file, OLD_LINE + "\n" + OLD_LINE.replace(SECRET, "old-secret-000000"))
     file.delete(KEY)
-    text = file.path.read_text()
+    text = path_of(file).read_text()
     assert SECRET not in text and "old-secret" not in text and json.loads(text)["enabled"] is False
     assert known(file)[KEY].deleted
     for change in (lambda: file.set_enabled(KEY, True), lambda: file.rotate(KEY), lambda: file.delete(KEY)):
         with pytest.raises(CredentialError, match="no such key"):
             change()
     file.add(credential())
-    assert known(file)[KEY].enabled and len(file.path.read_text().splitlines()) == 1
+    assert known(file)[KEY].enabled and len(path_of(file).read_text().splitlines()) == 1
 
 
 def test_changes_of_unknown_keys_are_refused_and_write_nothing(file: CredentialsFile) -> None:
     written(file, OLD_LINE)
-    before = file.path.stat().st_ino
+    before = path_of(file).stat().st_ino
     with pytest.raises(CredentialError, match="no such key"):
         file.set_enabled(OTHER, True)
-    assert file.path.stat().st_ino == before
+    assert path_of(file).stat().st_ino == before
 
 
 def test_add_missing_appends_only_where_there_is_no_line(file: CredentialsFile) -> None:
@@ -174,21 +180,21 @@ def test_add_first_is_for_blank_files_only(file: CredentialsFile) -> None:
     assert not file.add_first(credential(OTHER))
     assert written(file, "\n \n").add_first(credential(OTHER))
     assert not written(file, "not json").add_first(credential())
-    assert file.path.read_text() == "not json"
+    assert path_of(file).read_text() == "not json"
 
 
 def test_a_link_is_followed_and_kept(file: CredentialsFile, tmp_path: Path) -> None:
     real = tmp_path / "real.jsonl"
-    file.path.parent.mkdir()
-    file.path.symlink_to(real)
+    path_of(file).parent.mkdir()
+    path_of(file).symlink_to(real)
     file.add(credential())
-    assert file.path.is_symlink() and OTHER not in real.read_text() and KEY in real.read_text()
+    assert path_of(file).is_symlink() and OTHER not in real.read_text() and KEY in real.read_text()
 
 
 def test_the_lock_is_not_opened_through_a_link(file: CredentialsFile, tmp_path: Path) -> None:
-    file.path.parent.mkdir()
+    path_of(file).parent.mkdir()
     (tmp_path / "victim").write_text("")
-    file.path.with_name("credentials.jsonl.lock").symlink_to(tmp_path / "victim")
+    path_of(file).with_name("credentials.jsonl.lock").symlink_to(tmp_path / "victim")
     with pytest.raises(CredentialError, match="cannot be changed"):
         file.add(credential())
 
@@ -200,7 +206,7 @@ def _add_some(path: Path, worker: int) -> None:
 
 def test_processes_do_not_lose_each_others_keys(file: CredentialsFile) -> None:
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_add_some, args=(file.path, n)) for n in range(3)]
+    workers = [context.Process(target=_add_some, args=(path_of(file), n)) for n in range(3)]
     for worker in workers:
         worker.start()
     for worker in workers:
