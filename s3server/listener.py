@@ -9,10 +9,12 @@ certificate that cannot be loaded again at a reload leaves the old one in use.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import logging
 import socket
 import ssl
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from s3server.config import Address
 
 LOGGER = logging.getLogger("curvine_s3_gateway.server")
 BACKLOG = 1024
+SO_ATTACH_FILTER = 26
+NO_SYN = ((0x30, 0, 0, 13), (0x45, 0, 1, 0x02), (0x06, 0, 0, 0), (0x06, 0, 0, 0xFFFFFFFF))
+"""A packet filter, seen from the TCP header on: load the byte of flags; is SYN in it?  then drop; else keep all."""
 
 
 class ListenError(Exception):
@@ -92,6 +97,20 @@ class Listener(ThreadedWSGIServer):
             raise
         host, port = address[0].removeprefix("::ffff:"), address[1]
         return sock, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def leave_newcomers(self) -> None:
+        """Let nobody new into the kernel's queue, for all who share the socket, so that it can be emptied and closed.
+
+        Closing resets who waits there.  Newcomers are not refused but left without an answer: their system tries
+        again after a second, and then finds the port closed, or open again.  Follows socket(7), SO_ATTACH_FILTER.
+        """
+        rows = b"".join(struct.pack("HBBI", *row) for row in NO_SYN)
+        buffer = ctypes.create_string_buffer(rows, len(rows))
+        try:
+            program = struct.pack("HP", len(NO_SYN), ctypes.addressof(buffer))
+            self.socket.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        except OSError as error:  # a sandbox without it
+            LOGGER.debug("newcomers cannot be left out: %s", error)
 
     def reload_tls(self) -> None:
         """Load certificate and key again, for connections to come."""

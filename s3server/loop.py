@@ -74,6 +74,8 @@ class Limits:
     request_timeout: float = 60.0
     max_connections: int = 4096
     threads: int = 128
+    last_call: float = 0.0
+    """How long, when the loop ends, those who are about to send are waited for."""
 
 
 class Loop:
@@ -96,6 +98,7 @@ class Loop:
         self._lock = threading.Lock()
         self._sweep_at = 0.0
         self._ending = False
+        self._shuts_at = 0.0
         self._waker_out, self._waker_in = socket.socketpair()
         self._waker_out.setblocking(False)
         self._waker_in.setblocking(False)
@@ -116,8 +119,14 @@ class Loop:
         self._watch.start(turn)
 
     def end(self) -> None:
-        """Stop accepting, close idle connections, let requests in flight finish; then ``idle`` is set."""
+        """Stop accepting, close idle connections, let requests in flight finish; then ``idle`` is set.
+
+        Who is in the kernel's queue, or has connected but not yet sent, would see a reset, and a load balancer that
+        streams bodies (nginx) must pass that on.  So accepting stops only after ``last_call``, and connections that
+        are idle have as long again: what comes meanwhile is answered, with ``Connection: close``.
+        """
         self._service.draining = True
+        self._shuts_at = time.monotonic() + self._limits.last_call
         self._ending = True
         self._door.retire()
         self._wake()
@@ -415,19 +424,29 @@ class Loop:
     def _sweep(self, now: float) -> None:
         """Close what has passed its deadline."""
         self._sweep_at = now + SWEEP
+        hurry = self._ending and now >= self._shuts_at + self._limits.last_call
         for connection in list(self._connections.values()):
-            if connection.deadline <= now or self._ending and self._is_idle(connection):
+            if connection.deadline <= now or hurry and self._is_idle(connection):
                 with self._lock:
                     waits = connection.registered != 0
                 if waits:
                     self._close(connection)
-        if self._ending:
-            self._door.close()
+        if self._ending and now >= self._shuts_at:
+            self._shut()
             if not self._connections:
                 self.idle.set()
                 self._watch.end()
         elif not self._door.due:
             self._door.open()
+        if self._ending:
+            steps = (self._shuts_at, self._shuts_at + self._limits.last_call)
+            self._sweep_at = min((self._sweep_at, *(at for at in steps if at > now)))
+
+    def _shut(self) -> None:
+        """Take those who are still in the kernel's queue, and nobody after them."""
+        while self._door.fd >= 0 and len(self._connections) < self._limits.max_connections and self._accept():
+            pass
+        self._door.close()
 
     @staticmethod
     def _is_idle(connection: Connection) -> bool:
@@ -436,21 +455,20 @@ class Loop:
 
     # -------------------------------------------------------------------------------------------- accepting
 
-    def _accept(self) -> None:
-        """Take one waiting connection, if there is room for it."""
-        if self._ending:
-            return
+    def _accept(self) -> bool:
+        """Take one waiting connection, if there is room for it; False when none was taken."""
         if len(self._connections) >= self._limits.max_connections and not self._make_room():
             self._door.shut()  # until the next sweep: the kernel's queue holds them
-            return
+            return False
         if (taken := self._door.take()) is None:
-            return
+            return False
         sock, peer = taken
         connection = Connection(sock, peer, time.monotonic() + self._limits.head_timeout)
         self._connections[connection.fd] = connection
         with self._border(connection):
             self._register(connection, READ)
         self._count_changed()
+        return True
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle for longest; False when none is idle."""

@@ -1,7 +1,8 @@
 """The first process: binds the socket, forks the workers, and keeps them running.
 
     bind ─► fork × workers ─► wait for signals and for dead workers
-      SIGTERM, SIGINT   workers drain; the socket closes at once; exit 0.  A second one kills what is left.
+      SIGTERM           /healthz answers 503 for drain_delay_secs, then as SIGINT
+      SIGINT            workers drain; the socket closes; exit 0.  A second signal kills what is left.
       SIGHUP            log, credentials and certificate are read again by everybody
 
 Rules: one thread, no store, no request: there is nothing here that could hang or leak, and forking stays safe.  Only
@@ -151,7 +152,7 @@ class _Supervisor:
                 log.reopen(self._config.log_file)
                 self._signal(signal.SIGHUP)
             elif got is not None and got.si_signo != signal.SIGCHLD:
-                self.end()
+                self.end(delay=self._config.drain_delay_secs if got.si_signo == signal.SIGTERM else 0)
                 return
             for index in self._reap():
                 self._plan(index)
@@ -194,14 +195,21 @@ class _Supervisor:
 
     # ------------------------------------------------------------------------------------------------ ending
 
-    def end(self) -> None:
-        """Drain and end all workers; kill those that do not end in time, or at a second signal."""
-        self._listener.server_close()  # nobody else may queue: the workers close theirs too
-        self._signal(signal.SIGTERM)
-        until = time.monotonic() + self._config.shutdown_timeout_secs + GRACE
-        killed = False
+    def end(self, delay: float = 0.0) -> None:
+        """Drain and end all workers; kill those that do not end in time, or at a second signal.
+
+        ``delay``: seconds in which they serve on, and say that they are going to end.
+        """
+        shuts_at = time.monotonic() + delay
+        until = shuts_at + self._config.shutdown_timeout_secs + GRACE
+        self._signal(signal.SIGTERM if delay else signal.SIGINT)
+        killed = closed = False
         while any(slot.pid for slot in self._slots):
-            got = signal.sigtimedwait(SIGNALS, 0.2)
+            if not closed and time.monotonic() >= shuts_at:
+                self._listener.leave_newcomers()  # the workers empty the queue (worker.LAST_CALL), and close theirs too
+                self._listener.server_close()
+                closed = True
+            got = signal.sigtimedwait(SIGNALS, 0.2 if closed else min(0.2, max(0.0, shuts_at - time.monotonic())))
             again = got is not None and got.si_signo in (signal.SIGTERM, signal.SIGINT)
             if not killed and (again or time.monotonic() >= until):
                 LOGGER.warning("killing workers that have not ended")

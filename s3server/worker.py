@@ -105,7 +105,7 @@ def _sweep(assembly: Assembly) -> None:
 
 
 def _announce(config: ServerConfig, assembly: Assembly) -> None:
-    """Serve on for drain_delay_secs, but let load balancers see that there is something to come; SIGINT: that will do."""
+    """Serve on for drain_delay_secs, but say on /healthz that it will end; SIGINT cuts that short."""
     service = assembly.service
     service.draining = True
     until = time.monotonic() + config.drain_delay_secs
