@@ -4,7 +4,8 @@
         client("s3", endpoint_url=gateway.endpoint, aws_access_key_id=gateway.owner.access_key, ...)
         gateway.kill(); gateway.restart()
 
-Rules: everything it needs lies below the directory it is given; 127.0.0.1, port 0, and a new port after each restart.
+Rules: everything it needs lies below the directory it is given; 127.0.0.1, port 0, and a new port after each restart
+(but see ``keep_port``).
 Only processes that it started are ever signalled, by descriptors (pidfd) that cannot come to mean another process.
 Whatever happens in the block, all of them have ended when it is left.
 """
@@ -78,6 +79,7 @@ class Gateway:
         """What clients must trust, PEM; None without TLS."""
         self.endpoint = ""
         """URL without a path; another one after each start."""
+        self._listen = "127.0.0.1:0"
         self._flags = {
             "store": self.data.as_uri(),
             "durability": durability,
@@ -132,7 +134,7 @@ class Gateway:
         assert self._process is None, "it runs already"
         with open(self.log_file, "ab") as log:
             self._process = subprocess.Popen(
-                self._command("serve", "--listen", "127.0.0.1:0"),
+                self._command("serve", "--listen", self._listen),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -162,6 +164,10 @@ class Gateway:
             return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         context = ssl.create_default_context(cafile=str(self.certificate))
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout, context=context)
+
+    def keep_port(self) -> None:
+        """Let all starts to come use the port that it has now: a load balancer has been told of it."""
+        self._listen = f"127.0.0.1:{self.port}"
 
     def stop(self) -> None:
         """SIGTERM, and wait: requests in flight finish.  AssertionError when it does not end, or not well."""
