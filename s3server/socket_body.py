@@ -1,9 +1,9 @@
 """A request's body as it comes over a connection, transport framing removed.
 
 Rules: 100 Continue is sent when somebody wants the body, at most once, and never when the body is there already.  An
-empty body is asked for as well: botocore (seen with 1.44), answered without it, believes of the next answer on that
-connection that its status line is read already, and waits for its end in vain.  What lies behind the body goes back
-into the connection's inbox.
+empty body is asked for as well: botocore up to 1.43 (AWS CLI 1.46), answered without it, believes of the next answer on
+that connection that its status line is read already, and waits for its end in vain.  What lies behind the body goes
+back into the connection's inbox.
 
 Follows RFC 9110 10.1.1 (Expect; expectations other than 100-continue are ignored, as AWS does), RFC 9112 6.
 """

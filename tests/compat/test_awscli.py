@@ -65,6 +65,17 @@ def test_sync(aws: Client, gateway: Gateway, bucket: str, tmp_path: Path) -> Non
     aws("s3", "rb", f"s3://{bucket}", "--force")
 
 
+def test_empty_files_that_expect_to_be_continued(aws: Client, bucket: str, tmp_path: Path) -> None:
+    """The CLI's botocore must not confuse the next answer on the connection (s3server/socket_body.py)."""
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws/config").write_text("[default]\ns3 =\n  max_concurrent_requests = 1\n")
+    (tmp_path / "up").mkdir()
+    for number in range(10):
+        (tmp_path / f"up/{number}").write_bytes(b"content" * (number % 2))
+    copied = aws("s3", "cp", "up", f"s3://{bucket}/", "--recursive", "--no-progress", "--cli-read-timeout=10")
+    assert copied.count("upload: ") == 10
+
+
 def test_presign(aws: Client, bucket: str, client: Any, tmp_path: Path) -> None:
     client.put_object(Bucket=bucket, Key="a b.txt", Body=b"presigned")
     url = aws("s3", "presign", f"s3://{bucket}/a b.txt", "--expires-in", "60").strip()

@@ -233,8 +233,8 @@ def test_chunked_without_content_length(gateway: Gateway, bucket: str, client: A
     assert read(client, bucket, "chunked") == b"".join(content)
 
 
-def test_an_empty_file_that_expects_to_be_continued(gateway: Gateway, bucket: str) -> None:
-    """botocore must not confuse the next answer on the same connection, whatever became of the empty file."""
+def test_empty_files_that_expect_to_be_continued(gateway: Gateway, bucket: str) -> None:
+    """Older botocores confuse the next answer on the connection; see the test of the same name for the AWS CLI."""
     with closing(clients.s3(gateway, max_pool_connections=1, read_timeout=10)) as client:
         for number in range(3):
             client.put_object(Bucket=bucket, Key="empty", Body=io.BytesIO())
