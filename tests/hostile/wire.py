@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+import select
 import socket
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 from urllib.parse import quote
@@ -299,3 +300,11 @@ def call(
     """One signed request on a connection of its own."""
     with wire(gateway) as to:
         return to.ask(signed(gateway, method, target, body, headers, user=user, payload=payload, extra=extra), method)
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether it holds, now or within PATIENCE."""
+    until = time.monotonic() + PATIENCE
+    while not (held := holds()) and time.monotonic() < until:
+        select.select([], [], [], 0.02)
+    return held
