@@ -1,6 +1,6 @@
 """Curvine for fsspec: ``curvine://host:port[,host:port...]/path`` in pandas, dask, pyarrow, xarray.
 
-An optional layer over ``curvinefs.client``; nothing else imports it (``pip install 'curvine-s3-gateway[fsspec]'``).
+An optional layer over ``curvinefs.client``; nothing else imports it (the extra ``fsspec``).
 
 Rules
 - A file is published whole or not at all: it is written under a hidden name in its own directory, which that name keeps
