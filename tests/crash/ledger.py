@@ -106,6 +106,8 @@ class Ledger:
     violations: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     """What happened, by name."""
+    phase: str = "load"
+    """Told with each violation."""
 
     def __post_init__(self) -> None:
         self._mutex = threading.Lock()
@@ -131,8 +133,9 @@ class Ledger:
             self._versions[version.name] = version
         return version
 
-    def begin(self, key: str, state: Version | None) -> Write:
-        write = Write(state, time.monotonic())
+    def begin(self, key: str, state: Version | None, before: Write | None = None) -> Write:
+        """``before``: the same write when it was tried first: it may have taken place at any time since."""
+        write = Write(state, before.begun if before else time.monotonic())
         with self._mutex:
             self._writes[key].append(write)
         return write
@@ -200,15 +203,17 @@ class Ledger:
             self.violation(f"{key!r}: {version.name}, but {fault}")
 
     def settle(self, key: str, answer: Answer) -> None:
-        """From now on the key's history is what was just seen."""
+        """From now on the key's history is the write that was just seen."""
         state = self._versions.get(answer.headers.get(METADATA, "")) if answer.status == 200 else None
         now = time.monotonic()
         with self._mutex:
-            self._writes[key] = [Write(state, -math.inf, now, True)]
+            seen = [write for write in self._writes[key] if write.state == state]
+            last = max(seen, key=lambda write: write.begun, default=Write(state, now))
+            self._writes[key] = [Write(state, last.begun, min(last.ended, now), True)]
 
     def violation(self, text: str) -> None:
         with self._mutex:
-            self.violations.append(text)
+            self.violations.append(f"{self.phase}: {text}")
 
     def count(self, name: str, number: int = 1) -> None:
         with self._mutex:

@@ -106,7 +106,7 @@ class _LoadClient(Client):
 
     def request(self, *args: Any, **kwargs: Any) -> Answer:
         answer = super().request(*args, **kwargs)
-        if answer.status == 500 and self._ending.is_set():
+        if answer.status >= 500 and self._ending.is_set():
             raise Lost("the power was cut")
         return answer
 
@@ -172,7 +172,7 @@ class _Worker:
             self._ledger.count("refused")
             return False
         self._ledger.refused("change", answer)
-        return False if answer.status == 503 else None
+        return False if answer.code == "SlowDown" else None
 
     def _put(self) -> None:
         key = self._key()
@@ -354,7 +354,7 @@ def complete_upload(
 ) -> None:
     segments = tuple(segment for _, segment in sorted(upload.sent.items()))
     upload.version = ledger.known(Version(upload.name, upload.key, segments, multipart=True))
-    upload.write = write = ledger.begin(upload.key, upload.version)
+    upload.write = write = ledger.begin(upload.key, upload.version, upload.write)
     answer = client.complete(bucket, upload.key, upload.id, upload.etags, headers)
     if answer.done:
         ledger.count("acknowledged")
@@ -366,7 +366,7 @@ def complete_upload(
         upload.version = upload.write = None
     else:
         ledger.refused("Complete", answer)
-        ledger.end(upload.key, write, done=False if answer.status == 503 else None)
+        ledger.end(upload.key, write, done=False if answer.code == "SlowDown" else None)
 
 
 def repeat_complete(client: Client, bucket: str, ledger: Ledger, upload: Upload) -> None:

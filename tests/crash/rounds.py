@@ -51,6 +51,7 @@ class Rounds:
     def round(self) -> None:
         """Load for a while, kill everything, start again, verify; now and then kill one worker before, repair after."""
         chance = random.Random(f"{self.seed} {self.kills}")
+        self.ledger.phase = f"load {self.kills}"
         load = Load(self.gateway, self.bucket, self.ledger, self.uploads)
         load.start(CLIENTS, chance.randrange(1 << 30))
         never = threading.Event()
@@ -64,6 +65,7 @@ class Rounds:
         self.crash()
         load.join()
         self.ledger.killed()
+        self.ledger.phase = f"after crash {self.kills}"
         self.kills += 1
         self.servers = max(self.servers, len(load.servers))
         self.left_over += len(left_overs(self.gateway))
