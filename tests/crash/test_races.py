@@ -15,7 +15,6 @@ from tests.gateway import Gateway, running_gateway
 
 pytestmark = [pytest.mark.slow, pytest.mark.compat]
 BUCKET = "races"
-LOST_RACE = "CompleteMultipartUpload answers NoSuchUpload or InvalidPart when another one, or an abort, comes first"
 
 
 @pytest.fixture(scope="module")
@@ -73,13 +72,11 @@ def test_a_against_a_b(gateway: Gateway) -> None:
         races.overwrite(crowd, BUCKET, turns=40, keys=("a", "a/b", "a/"))
 
 
-@pytest.mark.xfail(reason=LOST_RACE, strict=False)
 def test_completes_agree(gateway: Gateway) -> None:
     with crowd_of(gateway) as crowd:
         races.complete_together(crowd, BUCKET, rounds=6)
 
 
-@pytest.mark.xfail(reason=LOST_RACE, strict=False)
 def test_abort_or_complete(gateway: Gateway) -> None:
     with crowd_of(gateway) as crowd:
         races.abort_or_complete(crowd, BUCKET, rounds=20)
