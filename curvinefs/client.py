@@ -12,6 +12,7 @@ Rules
 from __future__ import annotations
 
 import os
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from curvinefs.api import (
     Unavailable,
 )
 from curvinefs.curvine.blockread import Block
-from curvinefs.curvine.calls import Calls
+from curvinefs.curvine.calls import Calls, Known
 from curvinefs.curvine.errors import NoReplica
 from curvinefs.curvine.locks import CurvineLock, Locks
 from curvinefs.curvine.master import Master
@@ -68,6 +69,8 @@ class CurvineFileSystem:
         self._calls = Calls(self._master, options)
         self._workers = Workers(options, self._streams, self._calls.info)
         self._locks = Locks(self._calls, f"{_STATE}/locks")
+        self._linked = threading.local()
+        """The master's life in which this thread linked something last."""
         self._readers = Readers(self._calls, f"{_STATE}/readers")
         self._parted = PartedFiles(self._calls, self._workers)
         _living.add(self)
@@ -171,6 +174,9 @@ class CurvineFileSystem:
     def _rename(self, source: str, destination: str, flags: RenameFlag) -> None:
         split(destination)
         here = self._calls.status(source)
+        life = self._calls.life
+        if not here.is_dir and not here.is_complete:
+            raise Unavailable(f"{source}: somebody is writing it, or its master forgot that it was complete")
         if source == destination:
             if flags is RenameFlag.NO_REPLACE:
                 raise AlreadyExists(source)
@@ -181,13 +187,18 @@ class CurvineFileSystem:
                 # Renaming a link over another of the same file leaks the file's blocks.
                 self._calls.delete(source)
                 return
-        self._calls.rename(source, destination, flags, here.id)
+        linked, self._linked.life = getattr(self._linked, "life", None), None
+        if flags is RenameFlag.EXCHANGE and linked not in (None, life):
+            # A directory that holds a link is exchanged for the file, and that is removed: what if the link is lost?
+            raise Unavailable(f"{source}: the master began anew after something was linked")
+        self._calls.rename(source, destination, flags, Known(here.id, here.len, here.is_complete, life))
 
     def link(self, source: str, destination: str) -> None:
         try:
             self._calls.link(source, destination)
         except NotFound as error:
             raise self._missing(error, source, destination) from error
+        self._linked.life = self._calls.life
 
     def set_x_attr(self, path: str, x_attr: Mapping[str, bytes | None]) -> None:
         try:

@@ -3,6 +3,8 @@
 Rules
 - Every path passes ``paths``; every required field is sent.
 - What a lost reply leaves in doubt is settled here, by looking: by the inode where we know it.
+- A rename is sent only to a master that has lived since it told what is at the source, or is asked again: one that died
+  may have forgotten that the file was completed, and an empty one would be published.
 - A rename never goes below a file: the master would answer an error *and drop the source*.
 - A block size is below 4 GiB (the master cuts it to 32 bits); a length is the sum of blocks that workers
   acknowledged (the master believes any commit); a commit names its workers.
@@ -30,10 +32,11 @@ from curvinefs.api import (
     RenameFlag,
     Unavailable,
 )
-from curvinefs.curvine.errors import Refused, ReplyLost, fs_error
+from curvinefs.curvine.errors import Refused, Renewed, ReplyLost, fs_error
 from curvinefs.curvine.master import Master
 from curvinefs.curvine.options import Options
 from curvinefs.curvine.paths import checked, listable, split
+from curvinefs.curvine.pool import Address
 from curvinefs.curvine.retry import Code
 from curvinefs.proto import curvine_pb2 as pb
 
@@ -55,6 +58,23 @@ class Commit(NamedTuple):
     length: int
     locations: tuple[tuple[int, int], ...]
     """Worker id and storage type of each replica."""
+
+
+class Known(NamedTuple):
+    """What is known to be under a path, and which master said so."""
+
+    inode: int
+    len: int
+    is_complete: bool
+    life: tuple[Address, int] | None
+
+    def is_at(self, status: pb.FileStatusProto | None) -> bool:
+        """Whether that is it; the length of a directory is how many entries it has."""
+        return status is not None and (status.id, status.len, status.is_complete) == (
+            self.inode,
+            self.len,
+            self.is_complete,
+        )
 
 
 def block_id(inode: int, number: int) -> int:
@@ -173,8 +193,8 @@ class Calls:
                 doubt = error
         raise Unavailable(f"{path}: {doubt}") from doubt
 
-    def rename(self, source: str, destination: str, flags: RenameFlag, inode: int) -> None:
-        """``inode``: of what is at ``source``; by it we know it again after a lost reply.
+    def rename(self, source: str, destination: str, flags: RenameFlag, known: Known) -> None:
+        """``known``: what the caller knows to be at ``source``; nothing else is renamed, whatever a master forgot.
 
         NotFound, AlreadyExists, IsADirectory, NotADirectory, DirectoryNotEmpty, InvalidPath (below itself).
         Between looking at another parent directory and renaming into it, it may become a file, and the source is lost:
@@ -184,22 +204,26 @@ class Calls:
         if parent != split(source)[0]:
             self.want_directory(parent)
         request = pb.RenameRequest(src=source, dst=destination, flags=int(flags))
-        doubt: ReplyLost | None = None
+        doubt: Exception | None = None
+        life = known.life
         for _ in range(_TRIES):
             try:
-                self._master.call(Code.RENAME, request, pb.RenameResponse)
+                self._master.call(Code.RENAME, request, pb.RenameResponse, life=life)
                 return
             except Refused as error:
                 raise fs_error(error, f"{source} -> {destination}") from error
-            except ReplyLost as error:
-                doubt = error
-                there = self.find(destination)
-                if there is not None and there.id == inode:
+            except (Renewed, ReplyLost) as error:
+                if isinstance(error, ReplyLost) and known.is_at(self.find(destination)):
                     return
-                waits = self.find(source)
-                if waits is None or waits.id != inode:
-                    break
+                if not known.is_at(self.find(source)):
+                    raise Unavailable(f"{source}: the master forgot it, or somebody removed it") from error
+                doubt, life = error, self.life
         raise Unavailable(f"{source} -> {destination}: {doubt}") from doubt
+
+    @property
+    def life(self) -> tuple[Address, int] | None:
+        """See Master.life."""
+        return self._master.life
 
     def link(self, source: str, destination: str) -> None:
         """NotFound, AlreadyExists, IsADirectory."""
@@ -322,8 +346,11 @@ class Calls:
         recorded: int = 0,
         x_attr: Mapping[str, bytes] | None = None,
         mtime_ms: int | None = None,
-    ) -> None:
-        """Publish ``length`` bytes, of which earlier calls recorded ``recorded``, and attributes with them."""
+    ) -> tuple[Address, int] | None:
+        """Publish ``length`` bytes, of which earlier calls recorded ``recorded``, and attributes with them.
+
+        The life of the master that knows of it.
+        """
         if length != recorded + sum(commit.length for commit in commits):
             raise ValueError(f"{length} bytes, but blocks of {recorded} + {commits}")
         dressed = bool(x_attr) or mtime_ms is not None
@@ -339,11 +366,13 @@ class Calls:
         )
         try:
             self._call(Code.COMPLETE_FILE, request, pb.CompleteFileResponse, path)
+            life = self.life
             if options is not None and not self._sets_attributes:
                 self._settle_attributes(path, x_attr or {}, mtime_ms)
         except NotFound as error:
             # It was there when we made it: removed, moved, or forgotten by a master that died.
             raise Unavailable(str(error)) from error
+        return life
 
     def _settle_attributes(self, path: str, x_attr: Mapping[str, bytes], mtime_ms: int | None) -> None:
         """Find out, once, whether CompleteFile takes attributes; set them if it does not."""

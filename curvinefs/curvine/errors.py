@@ -77,6 +77,10 @@ class BlockFailed(Exception):
         self.no_space = no_space
 
 
+class Renewed(Exception):
+    """The master is not, or not certainly, the process that answered before; nothing was asked of it."""
+
+
 class ReplyLost(Exception):
     """A change may or may not have happened, and asking again would not be safe: look before anything else."""
 

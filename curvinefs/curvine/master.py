@@ -7,6 +7,7 @@ leader is asked first, then all in turn, with growing pauses, until ``patience_s
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Sequence
 from typing import TypeVar
@@ -14,7 +15,7 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from curvinefs.api import Corrupt, Unavailable
-from curvinefs.curvine.errors import ConnectionLost, Kind, Refused, ReplyLost
+from curvinefs.curvine.errors import ConnectionLost, Kind, Refused, Renewed, ReplyLost
 from curvinefs.curvine.frames import Request, decode_error, encode
 from curvinefs.curvine.pool import Address, Connection, Pool
 from curvinefs.curvine.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, RESEND, WAIT, Code, Resend, new_id
@@ -31,16 +32,24 @@ class Master:
         self._patience_s = patience_s
         self._leader: Address | None = None
         self._next = 0
+        self._answered = threading.local()
 
     @property
     def leader(self) -> Address | None:
         """Who answered last."""
         return self._leader
 
-    def call(self, code: Code, request: Message, reply: type[M]) -> M:
-        """Ask and wait for the answer.
+    @property
+    def life(self) -> tuple[Address, int] | None:
+        """Of the master that answered this thread's last call: what it said then, it knows as long as it lives."""
+        life: tuple[Address, int] | None = getattr(self._answered, "life", None)
+        return life
 
-        Raises Refused; ReplyLost when a change may have happened and ``retry`` forbids to ask again; Unavailable.
+    def call(self, code: Code, request: Message, reply: type[M], *, life: tuple[Address, int] | None = None) -> M:
+        """Ask and wait for the answer; with ``life`` only a master that has lived since then.
+
+        Raises Refused; ReplyLost when a change may have happened and ``retry`` forbids to ask again; Renewed;
+        Unavailable.
         """
         body = request.SerializeToString()
         resend = RESEND[code]
@@ -52,7 +61,7 @@ class Master:
         while True:
             address = doubtful or self._leader or self._addresses[self._next % len(self._addresses)]
             try:
-                answer = self._exchange(address, code, req_id, body)
+                answer = self._exchange(address, code, req_id, body, life)
                 self._leader = address
                 return decode(answer, reply)
             except ConnectionLost as error:
@@ -64,6 +73,10 @@ class Master:
                 elif error.sent:
                     doubtful = address
                 why = error
+            except Renewed as error:
+                if doubtful is not None:
+                    raise ReplyLost(f"{code.name}: {error}") from error
+                raise
             except Refused as error:
                 if error.kind == Kind.NOT_LEADER:
                     self._forget(address)
@@ -89,9 +102,15 @@ class Master:
         if self._addresses[self._next % len(self._addresses)] == address:
             self._next += 1
 
-    def _exchange(self, address: Address, code: Code, req_id: int, body: bytes) -> bytes:
-        """One request, one reply.  Raises Refused, ConnectionLost."""
+    def _exchange(
+        self, address: Address, code: Code, req_id: int, body: bytes, life: tuple[Address, int] | None
+    ) -> bytes:
+        """One request, one reply.  Raises Refused, ConnectionLost, Renewed."""
         connection = self._pool.take(address)
+        if life is not None and life != (address, connection.life):
+            self._pool.give(connection)
+            raise Renewed(f"{address} began anew, or leads now")
+        self._answered.life = (address, connection.life)
         try:
             connection.send((encode(code, Request.RPC, req_id, header=body),))
             answer = receive_reply(connection, code, Request.RPC, req_id, -1)

@@ -6,6 +6,7 @@ Rules
 - Last in, first out: what is not needed grows old and is closed.  A connection that the peer has closed, or that has
   unread bytes, is found out before it is used.
 - A forked child begins with empty pools; its copies of the parent's sockets are closed, never used.
+- A connection knows which life of its peer it belongs to: while an older one is still open, the process is the same.
 - No operation waits longer than the timeouts: they are the kernel's (SO_RCVTIMEO), so a wait costs no further call.
 
 Sockets are plain TCP without login or TLS: Curvine has neither.
@@ -13,6 +14,7 @@ Sockets are plain TCP without login or TLS: Curvine has neither.
 
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import socket
@@ -41,10 +43,12 @@ class Address(NamedTuple):
 class Connection:
     """One blocking TCP connection; every failure is ConnectionLost and closes it."""
 
-    __slots__ = ("address", "since", "socket", "_place")
+    __slots__ = ("address", "life", "since", "socket", "__weakref__")
 
     def __init__(self, address: Address, connect_timeout_s: float, io_timeout_s: float) -> None:
         self.address = address
+        self.life = 0
+        """Equal for connections to one and the same process; a restarted one has another."""
         self.since = 0.0
         """Since when it has been idle, monotonic."""
         try:
@@ -115,6 +119,15 @@ class Connection:
         poll.register(self.socket, select.POLLIN)
         return not poll.poll(0)
 
+    def is_open(self) -> bool:
+        """Whether the peer has not ended it; may be asked while another thread uses it."""
+        try:
+            poll = select.poll()
+            poll.register(self.socket, select.POLLRDHUP)
+            return not poll.poll(0)
+        except (OSError, ValueError):
+            return False  # closed here
+
     def close(self) -> None:
         self.socket.close()
 
@@ -139,10 +152,19 @@ class Pool:
                 idle = self._idle.get(address)
                 connection = idle.pop() if idle else None
             if connection is None:
-                return Connection(address, self._connect_timeout_s, self._io_timeout_s)
+                return self._connect(address)
             if connection.since >= oldest and connection.is_quiet():
                 return connection
             connection.close()
+
+    def _connect(self, address: Address) -> Connection:
+        connection = Connection(address, self._connect_timeout_s, self._io_timeout_s)
+        with self._mutex:
+            made = self._made.setdefault(address, weakref.WeakSet())
+            same = next((older for older in made if older.is_open()), None)
+            connection.life = next(self._lives) if same is None else same.life
+            made.add(connection)
+        return connection
 
     def give(self, connection: Connection) -> None:
         """Nothing is under way on it."""
@@ -168,6 +190,8 @@ class Pool:
     def _start_again(self) -> None:
         self._mutex = threading.Lock()
         self._idle: dict[Address, list[Connection]] = {}
+        self._made: dict[Address, weakref.WeakSet[Connection]] = {}
+        self._lives = itertools.count(1)
 
 
 _living: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -17,10 +17,11 @@ from collections.abc import Mapping
 
 from curvinefs.api import Corrupt, File, FileKind, FileStatus, FsError, InvalidPath, RenameFlag, Unavailable
 from curvinefs.curvine.blocks import CHUNK, BlockWriter, Placement
-from curvinefs.curvine.calls import Calls, Commit
+from curvinefs.curvine.calls import Calls, Commit, Known
 from curvinefs.curvine.errors import BlockFailed
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
+from curvinefs.curvine.pool import Address
 from curvinefs.curvine.workers import Workers
 
 SMALL = MIB
@@ -58,6 +59,7 @@ class CurvineWriter:
         self._commits: list[Commit] = []
         self._recorded = 0
         self._status: FileStatus | None = None
+        self._completed_in: tuple[Address, int] | None = None
         self._published = False
         self._closed = False
 
@@ -172,7 +174,7 @@ class CurvineWriter:
         except BlockFailed as error:
             raise Unavailable(f"{self._path}: {error}") from error
         mtime_ms = mtime_ns // NANOSECONDS
-        self._calls.complete(
+        self._completed_in = self._calls.complete(
             self._path,
             self._client_name,
             self.size,
@@ -193,7 +195,7 @@ class CurvineWriter:
     def rename_to(self, path: str, flags: RenameFlag = RenameFlag.REPLACE) -> None:
         if self._status is None:
             raise ValueError(f"{self._path} is not complete")
-        self._calls.rename(self._path, path, flags, self._inode)
+        self._calls.rename(self._path, path, flags, Known(self._inode, self.size, True, self._completed_in))
         self._published = True
 
     def close(self) -> None:

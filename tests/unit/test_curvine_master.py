@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from curvinefs.api import AlreadyExists, FsError, NotFound, RenameFlag, Unavailable
+from curvinefs.api import AlreadyExists, FsError, PartRef, RenameFlag, Unavailable
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.errors import Kind, Refused
 from curvinefs.curvine.retry import RESEND, Code, new_id
@@ -177,9 +178,88 @@ def test_rename_lost_with_the_file(cluster: Cluster, fs: CurvineFileSystem) -> N
         writer.complete({}, MTIME)
         cluster.kill_master(0, forget=True)
         cluster.elect(1)
-        with pytest.raises(NotFound):
+        with pytest.raises(Unavailable):
             writer.rename("f")
     assert get(fs, "/f") == b"old"
+
+
+def restart(cluster: Cluster) -> None:
+    """The same address, another process, and what was not kept is forgotten."""
+    cluster.kill_master(0, forget=True)
+    cluster.start_master(0)
+
+
+def test_completion_that_was_lost_is_not_published(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The file itself survived, its completion did not: renaming it would publish an empty object."""
+    with closing(fs.create("/tmp")) as writer:
+        writer.write(b"new")
+        cluster.keep()
+        writer.complete({}, MTIME)
+        restart(cluster)
+        with pytest.raises(Unavailable):
+            writer.rename("f")
+    assert [entry.name for entry in fs.list("/")] == []
+
+
+def test_completion_that_survived_is_published(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    with closing(fs.create("/tmp")) as writer:
+        writer.write(b"new")
+        writer.complete({}, MTIME)
+        cluster.keep()
+        restart(cluster)
+        writer.rename("f")
+    assert get(fs, "/f") == b"new"
+
+
+def test_join_that_was_lost_is_not_published(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    fs.create_parted("/p", 5)
+    part = fs.open_part("/p", 0, 5)
+    assert part is not None
+    with closing(part):
+        part.write(b"12345")
+        ref = PartRef(0, 5, part.complete())
+    cluster.keep()
+    assert fs.join_parts("/p", [ref], {}, MTIME) is not None
+    restart(cluster)
+    with pytest.raises(Unavailable):
+        fs.rename("/p", "/f")
+    assert fs.join_parts("/p", [ref], {}, MTIME) is not None
+    fs.rename("/p", "/f")
+    assert get(fs, "/f") == b"12345"
+
+
+def test_link_that_was_lost_is_not_exchanged(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """A file becomes a directory that holds it; without the link it would be lost."""
+    put(fs, "/a", b"a")
+    for _ in range(2):
+        fs.mkdir("/t")
+        cluster.keep()
+        fs.link("/a", "/t/self")
+        restart(cluster)
+        with pytest.raises(Unavailable):
+            fs.rename("/t", "/a", RenameFlag.EXCHANGE)
+        fs.delete("/t")
+    assert get(fs, "/a") == b"a"
+    fs.mkdir("/t")
+    fs.link("/a", "/t/self")
+    fs.rename("/t", "/a", RenameFlag.EXCHANGE)
+    assert get(fs, "/a/self") == b"a"
+
+
+def test_life_of_a_master(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The same on every connection, of every thread, until it dies or another leads."""
+    cluster.keep()
+    fs.status("/")
+    first = fs._calls.life
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(lambda _: (fs.status("/"), fs._calls.life)[1], range(50))) == {first}
+    restart(cluster)
+    fs.status("/")
+    second = fs._calls.life
+    assert second != first
+    cluster.elect(1)
+    fs.status("/")
+    assert fs._calls.life not in (first, second)
 
 
 def test_create_in_doubt_is_not_claimed(cluster: Cluster, fs: CurvineFileSystem) -> None:
