@@ -32,7 +32,7 @@ def open_store(config: ServerConfig) -> ObjectStore:
 def open_file_system(config: ServerConfig) -> FileSystem:
     """Open where buckets lie.  Raises as open_store."""
     if config.store.startswith("curvine:"):
-        return CurvineFileSystem(masters(config.store))
+        return CurvineFileSystem(masters(config.store), Options(replay_directory=str(config.put_temp_dir)))
     return LocalFileSystem(str(config.store_path), durability=config.durability)
 
 

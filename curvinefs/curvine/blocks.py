@@ -5,8 +5,9 @@ replicates.  A block is as good as the workers that answered Complete.
 
 Rules
 - Frames are sent ahead of their answers, at most WINDOW bytes.
-- Cancel is never sent: for a finished block it deletes.  A stream that fails loses its connection; what it left on the
-  worker goes with the file, which the caller deletes.
+- Cancel deletes a finished block.  So it is sent only right after the worker has said, on the same connection, that it
+  holds an unfinished one from before it was started again ("recovering").  A stream that fails loses its connection;
+  what it left on the worker goes with the file, which the caller deletes.
 - Nothing of a stream is sent again on another connection; another attempt is another stream.
 - A block file that the worker grants is written directly, in order, never beyond the capacity.
 """
@@ -16,7 +17,8 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from curvinefs.api import NoSpace, Unavailable
 from curvinefs.curvine.calls import Calls, Commit
@@ -34,6 +36,7 @@ CHUNK = MIB
 WINDOW = 4 * MIB
 """Bytes sent and not yet answered."""
 
+T = TypeVar("T")
 Failure = Refused | ConnectionLost | OSError
 
 
@@ -57,8 +60,16 @@ class _Replica:
         """Wait for the worker's consent; ``near``: write its file directly if that can be."""
         near = near and self._workers.is_near(self._location)
         self._request.short_circuit = near
-        self._send(Request.OPEN, self._request.SerializeToString())
-        answer = self._answer()
+        try:
+            self._send(Request.OPEN, self._request.SerializeToString())
+            answer = self._answer()
+        except Refused as error:
+            if not error.says(RECOVERING):
+                raise
+            self._send(Request.CANCEL, self._final(0))
+            self._answer()
+            self._send(Request.OPEN, self._request.SerializeToString())
+            answer = self._answer()
         if near and answer.HasField("path"):
             self._file = self._workers.open_near(self._location, answer.path, os.O_WRONLY, 0)
             if self._file is None:
@@ -266,27 +277,44 @@ class Placement:
 
     def open(self, located: pb.LocatedBlockProto) -> BlockWriter:
         """A stream that at least one worker has consented to.  Raises FsError, BlockFailed with new_ids."""
-        return self._try(located, None)[0]
+        return self._try(located, BlockWriter.open)[0]
 
     def write_whole(self, located: pb.LocatedBlockProto, data: memoryview) -> Commit:
         """Raises FsError, BlockFailed with new_ids."""
-        commit = self._try(located, data)[1]
-        assert commit is not None
-        return commit
+        return self._try(located, lambda writer: writer.write_whole(data))[1]
 
-    def _try(self, located: pb.LocatedBlockProto, data: memoryview | None) -> tuple[BlockWriter, Commit | None]:
+    def send_again(
+        self, located: pb.LocatedBlockProto, pieces: Callable[[], Iterable[memoryview]], *, finish: bool, anew: bool
+    ) -> tuple[BlockWriter, Commit | None]:
+        """A stream with all ``pieces``, finished or not; on the workers of ``located`` only if it is ``anew``.
+
+        Raises FsError, BlockFailed with new_ids, and what ``pieces`` raises.
+        """
+
+        def send(writer: BlockWriter) -> Commit | None:
+            writer.open()
+            try:
+                for piece in pieces():
+                    writer.write(piece)
+            except OSError:
+                writer.close()
+                raise
+            return writer.finish() if finish else None
+
+        return self._try(located, send, anew=anew)
+
+    def _try(
+        self, located: pb.LocatedBlockProto, act: Callable[[BlockWriter], T], *, anew: bool = True
+    ) -> tuple[BlockWriter, T]:
         failure: Exception = NoWorker(f"{self.path}: no worker")
-        placed: pb.LocatedBlockProto | None = located if located.locs else None
+        placed: pb.LocatedBlockProto | None = located if located.locs and anew else None
         for _ in self._attempts():
             try:
                 if placed is None:
                     avoid = self._workers.avoided()
                     placed = self.calls.assign(self.path, located.block, self.client_name, avoid)
                 writer = BlockWriter(self._workers, placed, self._capacity, self.client_name)
-                if data is not None:
-                    return writer, writer.write_whole(data)
-                writer.open()
-                return writer, None
+                return writer, act(writer)
             except BlockFailed as error:
                 if error.new_ids:
                     raise

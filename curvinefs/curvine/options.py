@@ -31,5 +31,8 @@ class Options:
     """How long reading, and placing a block, tries again; a worker that restarts is back after 3 to 5 s."""
     avoid_worker_s: float = 30.0
     """How long a worker that failed is not asked for new blocks."""
+    replay_directory: str | None = None
+    """Where the bytes of a block wait, on this machine, until workers have them all, so that a worker's death in the
+    middle of a large file goes unnoticed; None: it is an error.  Up to a block's size for each file being written."""
     release_version: str = "0.4.1"
     """What we call ourselves to servers that check it."""

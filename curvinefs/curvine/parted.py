@@ -36,11 +36,12 @@ from curvinefs.api import (
     Unavailable,
 )
 from curvinefs.curvine.blockread import Block
-from curvinefs.curvine.blocks import CHUNK, BlockWriter, Placement
+from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import MAX_BLOCK_SIZE, Calls, Commit, block_id, inode_of
 from curvinefs.curvine.errors import NOT_SUM_OF_BLOCKS, BlockFailed
 from curvinefs.curvine.paths import join, split
 from curvinefs.curvine.read import CurvineFile
+from curvinefs.curvine.replay import Kept, LastingBlock
 from curvinefs.curvine.workers import Workers
 from curvinefs.curvine.write import NANOSECONDS
 from curvinefs.proto import curvine_pb2 as pb
@@ -69,11 +70,12 @@ class _Record(NamedTuple):
 
 
 class CurvinePartWriter:
-    def __init__(self, parted: PartedFiles, claim: _Claim, block: BlockWriter, size: int) -> None:
-        """``block`` is open."""
+    def __init__(self, parted: PartedFiles, claim: _Claim, block: LastingBlock, kept: Kept, size: int) -> None:
+        """``block`` is open; it and its ``kept`` are closed here."""
         self._parted = parted
         self._claim = claim
         self._block = block
+        self._kept = kept
         self._size = size
         self._waiting = bytearray()
         self._written = 0
@@ -122,6 +124,7 @@ class CurvinePartWriter:
             return
         self._closed = True
         self._block.close()
+        self._kept.close()
         if not self._completed:
             try:
                 self._parted.settle(self._claim, None)
@@ -191,14 +194,15 @@ class PartedFiles:
             placement = Placement(
                 self._calls, self._workers, path, settled.inode, settled.client_name, settled.part_size
             )
-            block = placement.open(self._allocate(path, placement, settled, place))
+            kept = Kept(self._workers.options.replay_directory)
+            block = LastingBlock(placement, self._allocate(path, placement, settled, place), kept)
         except BlockFailed:
             self.settle(claim, None)
             return None
         except BaseException:
             self.settle(claim, None)
             raise
-        return CurvinePartWriter(self, claim, block, size)
+        return CurvinePartWriter(self, claim, block, kept, size)
 
     def settle(self, claim: _Claim, token: str | None) -> None:
         """The writer is done; ``token`` None: and its place is lost."""

@@ -2,7 +2,8 @@
 
 Small files (up to SMALL bytes) wait in memory and go to the worker in one flight when they are whole; if a worker fails
 then, they go to another one, and if the block id is spoiled (a master that lost its last moments gives ids out again),
-into another file, without the caller noticing.  Larger ones stream block by block.
+into another file, without the caller noticing.
+Larger ones stream block by block; what a dead worker lost of a block is sent again (``replay``).
 
 Rules
 - The block size follows from the length where the caller knows it.  Else a file begins with blocks for a small one
@@ -16,13 +17,15 @@ import uuid
 from collections.abc import Mapping
 
 from curvinefs.api import Corrupt, File, FileKind, FileStatus, FsError, InvalidPath, RenameFlag, Unavailable
-from curvinefs.curvine.blocks import CHUNK, BlockWriter, Placement
+from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import Calls, Commit, Known
 from curvinefs.curvine.errors import BlockFailed
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
 from curvinefs.curvine.pool import Address
+from curvinefs.curvine.replay import Kept, LastingBlock
 from curvinefs.curvine.workers import Workers
+from curvinefs.proto import curvine_pb2 as pb
 
 SMALL = MIB
 """Bytes that wait in memory; no more than CHUNK, so that what waited is one chunk."""
@@ -54,7 +57,8 @@ class CurvineWriter:
         self._block_size = block_size_for(size, workers.options.large_block_size)
         self._inode: int = calls.create(path, self._block_size, self._client_name).id
         self._waiting = bytearray()
-        self._block: BlockWriter | None = None
+        self._block: LastingBlock | None = None
+        self._kept = Kept(workers.options.replay_directory)
         self._last: int | None = None
         self._commits: list[Commit] = []
         self._recorded = 0
@@ -126,14 +130,23 @@ class CurvineWriter:
             block.write(piece)
             data = data[len(piece) :]
 
-    def _open_block(self) -> BlockWriter:
+    def _open_block(self) -> LastingBlock:
         length = self._recorded + sum(commit.length for commit in self._commits)
         placement = self._placement()
         located = placement.next_block(self._last, self._commits, length)
+        renew = self._begin_stream_again if self._last is None else None
         self._last, self._recorded, self._commits = located.block.id, length, []
-        return placement.open(located)
+        return LastingBlock(placement, located, self._kept, renew)
 
-    def _finish_block(self, block: BlockWriter) -> None:
+    def _begin_stream_again(self) -> tuple[Placement, pb.LocatedBlockProto]:
+        """The first block, of another file."""
+        self._begin_again()
+        placement = self._placement()
+        located = placement.next_block(None, (), 0)
+        self._last = located.block.id
+        return placement, located
+
+    def _finish_block(self, block: LastingBlock) -> None:
         self._commits.append(block.finish())
         self._block = None
 
@@ -204,6 +217,7 @@ class CurvineWriter:
         self._closed = True
         if self._block is not None:
             self._block.close()
+        self._kept.close()
         if not self._published:
             try:
                 self._calls.delete(self._path)
