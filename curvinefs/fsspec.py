@@ -42,9 +42,8 @@ from curvinefs.curvine.options import Options
 from curvinefs.curvine.paths import join, listable, split
 from curvinefs.curvine.write import CurvineWriter
 
-PROTOCOL = "curvine"
 DEFAULT_PORT = 8995
-_SCHEME = f"{PROTOCOL}://"
+_SCHEME = "curvine://"
 _PIECE = 2**20
 _OPTIONS = frozenset(field.name for field in dataclasses.fields(Options))
 _BASE_OPTIONS = frozenset({"listings_expiry_time", "max_paths", "asynchronous", "loop"})
@@ -82,7 +81,7 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
     patience is a TimeoutError.
     """
 
-    protocol = PROTOCOL
+    protocol = "curvine"
     root_marker = "/"
 
     def __init__(
@@ -125,7 +124,7 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
 
     @property
     def fsid(self) -> str:
-        return f"{PROTOCOL}_{self.masters}"
+        return f"curvine_{self.masters}"
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -466,9 +465,7 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
                 info = to_info(path, contents.status)
                 return ReadFile(self, path, contents, info, block_size, cache_options, **kwargs)
             if mode not in ("wb", "xb"):
-                raise NotImplementedError(
-                    f"{path}: mode {mode!r}: a Curvine file is written whole and published at once (rb, wb, xb)"
-                )
+                raise NotImplementedError(f"{path}: {mode!r}: Curvine files are published at once (rb, wb, xb)")
             if mode == "xb" and self.exists(path):
                 raise AlreadyExists(path)
             return WriteFile(self, path, self._create(path, size), mode, autocommit)

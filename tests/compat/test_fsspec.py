@@ -73,6 +73,11 @@ class _Fixtures(abstract.AbstractFixtures):  # type: ignore[misc]  # fsspec has 
     def fs_path(self) -> str:
         return ROOT
 
+    @pytest.fixture
+    def local_fs(self) -> Any:
+        """Not of class scope, as in the suite's older versions: new ones of pytest warn of that."""
+        return fsspec.filesystem("file", auto_mkdir=True)
+
 
 class TestCopy(_Fixtures, abstract.AbstractCopyTests):  # type: ignore[misc]
     pass
