@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from curvinefs.api import FileSystem, Unavailable
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import Options
 from curvinefs.local import LocalFileSystem
+from s3server import settings_file
 from s3server.config import ServerConfig
 from s3server.credentials_place import DiskPlace, Place, StorePlace
 from s3server.store import ObjectStore
@@ -32,8 +34,21 @@ def open_store(config: ServerConfig) -> ObjectStore:
 def open_file_system(config: ServerConfig) -> FileSystem:
     """Open where buckets lie.  Raises as open_store."""
     if config.store.startswith("curvine:"):
-        return CurvineFileSystem(masters(config.store), Options(replay_directory=str(config.put_temp_dir)))
+        return CurvineFileSystem(masters(config.store), _options(config))
     return LocalFileSystem(str(config.store_path), durability=config.durability)
+
+
+def _options(config: ServerConfig) -> Options:
+    """How to talk to the cluster: as its own file tells all of its clients, where that makes sense."""
+    options = Options(replay_directory=str(config.put_temp_dir))
+    said = settings_file.client_section(config.conf) if config.conf else {}
+    if isinstance(hostname := said.get("hostname"), str) and hostname:
+        options = replace(options, hostname=hostname)
+    if isinstance(short_circuit := said.get("short_circuit"), bool):
+        options = replace(options, short_circuit=short_circuit)
+    if type(replicas := said.get("replicas")) is int and replicas > 0:
+        options = replace(options, replicas=replicas)
+    return options
 
 
 def credentials_place(config: ServerConfig) -> Place:
@@ -43,7 +58,7 @@ def credentials_place(config: ServerConfig) -> Place:
         return DiskPlace(path)
     if not config.store.startswith("curvine:"):
         return DiskPlace(config.store_path / path.relative_to("/"))
-    private = Options(umask=0o077)
+    private = replace(_options(config), umask=0o077)
     label = f"{config.store.rstrip('/')}{path}"
     return StorePlace(lambda: CurvineFileSystem(masters(config.store), private), str(path), label)
 

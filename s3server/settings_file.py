@@ -1,8 +1,8 @@
 """The cluster's TOML file: what section ``[s3_gateway]`` says, and which masters the other sections name.
 
 Rules: reads and checks shapes only; what a value means is ``config``'s affair.  Other sections belong to Curvine: they
-are looked at for the masters' addresses and never complained about.  Every error is a ConfigError of one line that
-names the file, the key and what is allowed.
+are looked at for the masters' addresses and for what clients shall do, and never complained about.  Every error is a
+ConfigError of one line that names the file, the key and what is allowed.
 
 Follows the TOML specification 1.0 (tomllib) and the address rules of Curvine's own client:
 ``client.master_addrs``, else ``journal.journal_addrs`` with ``master.rpc_port``, else ``master.hostname``.
@@ -94,6 +94,11 @@ def masters(document: Mapping[str, object]) -> tuple[str, ...]:
     if found := _addresses(_table(document.get("journal")).get("journal_addrs"), port):
         return found
     return (f"{master['hostname']}:{port}",) if isinstance(master.get("hostname"), str) else ()
+
+
+def client_section(path: Path) -> Mapping[str, object]:
+    """Return ``[client]`` of a file that ``read`` has accepted: what the cluster tells all of its clients."""
+    return _table(tomllib.loads(path.read_bytes().decode("utf-8")).get("client"))
 
 
 def _addresses(rows: object, port: object) -> tuple[str, ...]:

@@ -1,0 +1,59 @@
+"""Which file system the settings name, and what a cluster's own file says to its clients."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from curvinefs.client import CurvineFileSystem
+from curvinefs.curvine.options import Options
+from curvinefs.local import LocalFileSystem
+from s3server import filesystems
+from s3server.config import ServerConfig
+
+
+def config(tmp_path: Path, store: str, client: str = "") -> ServerConfig:
+    conf = tmp_path / "curvine-cluster.toml"
+    conf.write_text(f"[client]\n{client}\n", "utf-8")
+    return ServerConfig(home=tmp_path, store=store, conf=conf, put_temp_dir=tmp_path / "spool")
+
+
+def test_directory(tmp_path: Path) -> None:
+    with closing(filesystems.open_file_system(config(tmp_path, tmp_path.as_uri()))) as fs:
+        assert isinstance(fs, LocalFileSystem)
+
+
+@pytest.mark.parametrize(
+    "client, hostname, short_circuit, replicas",
+    [
+        ("", "localhost", True, 1),
+        ('hostname = "node-7"\nshort_circuit = false\nreplicas = 2', "node-7", False, 2),
+        ('hostname = 7\nshort_circuit = "no"\nreplicas = true', "localhost", True, 1),
+        ("replicas = 0", "localhost", True, 1),
+    ],
+)
+def test_cluster(tmp_path: Path, client: str, hostname: str, short_circuit: bool, replicas: int) -> None:
+    """A section that is not ours is never complained about."""
+    said = config(tmp_path, "curvine://127.0.0.1:1/", client)
+    with closing(filesystems.open_file_system(said)) as fs:
+        assert isinstance(fs, CurvineFileSystem)
+        assert fs._options == Options(
+            hostname=hostname,
+            short_circuit=short_circuit,
+            replicas=replicas,
+            replay_directory=str(tmp_path / "spool"),
+        )
+
+
+@pytest.mark.parametrize(
+    "store, masters",
+    [
+        ("curvine://a/", [("a", 8995)]),
+        ("curvine://a:1,b:2/", [("a", 1), ("b", 2)]),
+        ("curvine://[::1]:7", [("::1", 7)]),
+    ],
+)
+def test_masters(store: str, masters: list[tuple[str, int]]) -> None:
+    assert filesystems.masters(store) == masters
