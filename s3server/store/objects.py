@@ -37,10 +37,12 @@ COPY_PIECE = 1 << 20
 _ERRORS: dict[type[FsError], type[e.S3Error]] = {
     fs_api.NoSpace: e.StorageFull,
     fs_api.InvalidPath: e.InvalidArgument,
-    fs_api.Unavailable: e.ServiceUnavailable,
+    fs_api.Unavailable: e.SlowDown,
     fs_api.LockTimeout: e.SlowDown,
 }
 """The same everywhere; what has a meaning of its own is caught where it arises, the rest is InternalError."""
+RETRY_AFTER_S = 2
+"""When a client should ask again: an election, or a worker that starts again, takes a few seconds."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,12 +64,15 @@ def mapped(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P]
 
 def s3_error(error: FsError) -> e.S3Error:
     """The S3Error of an FsError that no method has given a meaning."""
-    kind = _ERRORS.get(type(error))
+    kind = next((_ERRORS[base] for base in type(error).__mro__ if base in _ERRORS), None)
     if kind is None:
         log.error("%s: %s", type(error).__name__, error)
         return e.InternalError()
     log.warning("%s: %s", type(error).__name__, error)
-    return kind()
+    made = kind()
+    if made.status == 503:
+        made.headers.append(("Retry-After", str(RETRY_AFTER_S)))
+    return made
 
 
 class Content:
