@@ -35,7 +35,7 @@ def test_overrides(gateway: Gateway) -> None:
 def test_metadata_comes_back_as_it_was_sent(gateway: Gateway) -> None:
     values = {
         "latin": "caf\xe9",
-        "utf8": "caf\xc3\xa9",
+        "chinese": "\xe4\xb8\xad",
         "words": "=?UTF-8?B?Y2Fmw6k=?=",
         "markup": "<a>&\"'",
         "tab": "a\tb",
