@@ -106,6 +106,9 @@ def _continue(client: Client, bucket: str, ledger: Ledger, upload: Upload, store
     for number in range(1, len(upload.sizes) + 1):
         if number not in upload.sent:
             send_part(client, bucket, ledger, upload, number)
+    if len(upload.sent) < len(upload.sizes):
+        ledger.violation(f"{upload.key!r}: the upload {upload.id} cannot be continued")
+        return
     complete_upload(client, bucket, ledger, upload)
     ledger.count("upload continued")
 
