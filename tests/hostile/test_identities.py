@@ -313,11 +313,13 @@ def test_hosts_and_keys_that_stop_working(tmp_path: Path) -> None:
                     answer = to.ask(head_bytes("GET", target, fields))
                 assert answer.status >= 400 and (answer.told == told or target != "/alices/k"), (host, target)
 
-        rows = [json.loads(line) for line in gateway.credentials_file.read_text("utf-8").splitlines()]
-        rows[1]["enabled"] = False
-        gateway.credentials_file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-        with wire(gateway) as to:  # an open connection knows as little as a new one
-            assert eventually(
-                lambda: to.ask(signed(gateway, "GET", "/alices/k", user=hers)).code == "InvalidAccessKeyId"
-            )
-        assert ask(gateway, "GET", presigned(gateway, "GET", "/alices/k", user=hers)).code == "InvalidAccessKeyId"
+        again = signed(gateway, "GET", "/alices/k", user=hers)
+        link = presigned(gateway, "GET", "/alices/k", user=hers)
+        with wire(gateway) as to:  # an open connection knows as little as a new one, the same bytes as little as others
+            assert to.ask(again).body == b"secret" == ask(gateway, "GET", link).body
+            rows = [json.loads(line) for line in gateway.credentials_file.read_text("utf-8").splitlines()]
+            rows[1]["enabled"] = False
+            gateway.credentials_file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+            assert eventually(lambda: to.ask(again).code == "InvalidAccessKeyId")
+            assert eventually(lambda: ask(gateway, "GET", link).code == "InvalidAccessKeyId")
+            assert to.ask(signed(gateway, "GET", "/alices/k", user=bob)).code == "AccessDenied"
