@@ -11,6 +11,7 @@
 A writer holds the lock of its place's byte (open file description) while it lives, so a dead writer needs no clean-up.
 
 Rules
+- The record appears whole, and after its file: who sees a record, or is told AlreadyExists, can open a part.
 - A place is given out once: who finds 0 under the lock writes 1.  Two versions of a part never share a place.
 - A writer marks its place *before* it looks whether the file is closed; join_parts closes *before* it looks who is
   writing.  So one of the two sees the other, and nobody writes into a joined file.
@@ -24,14 +25,16 @@ Follows fcntl_locking(2), "Open file description locks"; design.md 5.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
 from curvinefs._content import LocalFile, Volume, copy_all, seal, write_all
+from curvinefs._format import temporary_name
 from curvinefs._linux import HANDLE, READ, fs_error
-from curvinefs.api import Corrupt, File, FileKind, FileStatus, NotFound, PartRef
+from curvinefs.api import Corrupt, File, FileKind, FileStatus, NotFound, PartRef, RenameFlag
 
 _MAGIC = b"parted1\n"
 _HEADER = struct.Struct("<8sQB7x8s")
@@ -104,20 +107,32 @@ class PartedFiles:
     def create(self, path: str, part_size: int) -> None:
         if not 0 < part_size < _MOST_BYTES:
             raise ValueError(f"part_size {part_size}")
-        kernel, flusher = self._volume.kernel, self._volume.flusher
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        kernel, flusher, hidden = self._volume.kernel, self._volume.flusher, temporary_name()
         try:
             with self._volume.root.place(path) as (fd, directory, name):
-                os.close(kernel.open(fd, name, flags))
-                record = kernel.open(fd, name + ".parted", flags)
+                record = kernel.open(fd, hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 try:
                     write_all(kernel, record, _HEADER.pack(_MAGIC, part_size, 0, os.urandom(8)), 0)
                     flusher.file(record)
+                    self._make_data(fd, name)
+                    kernel.rename(fd, hidden, fd, name + ".parted", RenameFlag.NO_REPLACE)
+                except BaseException:
+                    kernel.unlink(fd, hidden)
+                    raise
                 finally:
                     os.close(record)
                 flusher.added(fd, directory)
         except OSError as error:
             raise fs_error(error, path) from error
+
+    def _make_data(self, directory: int, name: str) -> None:
+        """Make the file, or take over the empty one of somebody who has not come (or lived) to publish its record."""
+        try:
+            os.close(self._volume.kernel.open(directory, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode) or found.st_size:
+                raise
 
     def open_part(self, path: str, place: int, size: int) -> LocalPartWriter | None:
         kernel, root = self._volume.kernel, self._volume.root

@@ -146,6 +146,23 @@ class SharingConformance(Workspace):
         assert fs.join_parts("/t/p", [part], {}, MTIME) is not None
         assert get(fs, "/t/p") == (b"0123456789" * 1000)[5:4995] + b"x" * 10
 
+    def test_first_parts_come_together(self, fs: FileSystem, other: FileSystem) -> None:
+        """Whoever makes the file, or is told that it is there, can open a part of it at once."""
+
+        def send(store: FileSystem, path: str, place: int, parts: list[PartRef]) -> None:
+            if store.parted_in(path) is None:
+                try:
+                    store.create_parted(path, 4)
+                except AlreadyExists:
+                    pass
+            parts.append(self.part(store, path, place, b"%d" % place * 4))
+
+        for turn in range(10):
+            path, parts = f"/t/{turn}", list[PartRef]()
+            together([partial(send, (fs, other)[place % 2], path, place, parts) for place in range(6)])
+            assert fs.join_parts(path, sorted(parts), {}, MTIME) is not None
+            assert get(fs, path) == b"000011112222333344445555"
+
     def test_parted_errors(self, fs: FileSystem) -> None:
         fs.create_parted("/t/p", 10)
         with pytest.raises(AlreadyExists):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from curvinefs.api import Corrupt, FileStatus, NoSpace, NotFound, PartRef
+from curvinefs.api import AlreadyExists, Corrupt, FileStatus, NoSpace, NotFound, PartRef
 from curvinefs.local import LocalFileSystem
 from tests.fs_conformance import MTIME, get, put, together
 from tests.local_kit import Broken, make
@@ -101,6 +101,19 @@ def test_faults(tmp_path: Path) -> None:
         kernel.refused = {"open": errno.ENOSPC}
         with pytest.raises(NoSpace):
             fs.create_parted("/q", 10)
+
+
+def test_made_by_halves(tmp_path: Path) -> None:
+    """A maker that was killed before its record was there is in nobody's way."""
+    with closing(make(tmp_path)) as fs:
+        (tmp_path / "p").touch()
+        assert fs.parted_in("/p") is None
+        fs.create_parted("/p", 10)
+        assert fs.parted_in("/p") == 10
+        put(fs, "/full", b"x")
+        with pytest.raises(AlreadyExists):
+            fs.create_parted("/full", 10)
+        assert sorted(os.listdir(tmp_path)) == [".s3~", "full", "p", "p.parted"]
 
 
 class Race:
