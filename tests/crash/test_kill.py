@@ -25,7 +25,7 @@ def run(rounds: Rounds, number: int) -> None:
         rounds.round()
     rounds.finish()
     assert not rounds.ledger.violations, "\n".join(rounds.ledger.violations[:20])
-    assert rounds.servers == 2, "only one worker took part"
+    assert rounds.servers >= 2, "only one worker took part"
     assert rounds.ledger.counts["acknowledged"] > 50
 
 

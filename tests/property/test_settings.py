@@ -81,15 +81,16 @@ def test_rust_log_gives_levels_or_a_value_error(text: str) -> None:
 @given(LINES, KEYS)
 def test_changing_a_key_keeps_every_other_line(lines: list[bytes], key: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        file = CredentialsFile(Path(directory) / "credentials.jsonl")
-        file.path.write_bytes(b"".join(line + b"\n" for line in lines))
-        before = credentials_file.read(file.path)
+        path = Path(directory) / "credentials.jsonl"
+        file = CredentialsFile(path)
+        path.write_bytes(b"".join(line + b"\n" for line in lines))
+        before = credentials_file.read(path)
         others = [x.raw for x in before.lines if not x.credential or x.credential.access_key != key]
         try:
             file.add(Credential(key, Secret("a-secret-for-it-0"), 1))
         except CredentialError:
             file.delete(key)
-        after = credentials_file.read(file.path)
+        after = credentials_file.read(path)
         assert [x.raw for x in after.lines if not x.credential or x.credential.access_key != key] == others
         assert len([x for x in after.lines if x.credential and x.credential.access_key == key]) == 1
         assert after.bad and before.bad or not after.bad and not before.bad

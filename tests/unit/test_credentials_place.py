@@ -108,8 +108,10 @@ def test_an_outage_keeps_the_last_known_keys_and_makes_nothing(tmp_path: Path) -
         cluster.leader = None
         store.refresh()
         assert store.sign_v2(SignV2(key(1).access_key, b"text"))
+        late = StorePlace(cluster.client, PATH, "store")
         with pytest.raises(CredentialError):
-            CredentialStore(StorePlace(cluster.client, PATH, "store"), 30)
+            CredentialStore(late, 30)
+        late.close()
         with pytest.raises(CredentialError):
             CredentialsFile(place).add_first(key(2))
         cluster.leader = 0
