@@ -18,6 +18,7 @@ Raises FsError everywhere.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ from google.protobuf.message import Message
 from curvinefs.api import (
     AlreadyExists,
     Corrupt,
+    FsError,
     IsADirectory,
     NotADirectory,
     NotFound,
@@ -47,6 +49,8 @@ _WRITE_LOCK, _UNLOCK, _PLOCK = 1, 2, 0
 _FILE = 1
 _TRIES = 3
 """Lost replies to one change before we give up."""
+_DISCARDS = 8
+"""Temporary files to delete, that could not be before, on the way of making one."""
 MAX_BLOCK_SIZE = 2**32 - 1
 _SEQUENCE_BITS = 24
 
@@ -102,6 +106,7 @@ class Calls:
             storage_type=options.storage_type, ttl_ms=0, ttl_action=0, ufs_mtime=0, state=1
         )
         self._component = component_of(options)
+        self._discarded: deque[tuple[str, int]] = deque(maxlen=10_000)
         self._sets_attributes: bool | None = None
         """Whether CompleteFile takes attributes (since v0.4.1); None: not yet tried."""
 
@@ -192,6 +197,30 @@ class Calls:
             except ReplyLost as error:
                 doubt = error
         raise Unavailable(f"{path}: {doubt}") from doubt
+
+    def discard(self, path: str, inode: int) -> None:
+        """Delete a temporary file: now or, where no master answers, when one makes the next files."""
+        try:
+            self.delete(path)
+        except Unavailable:
+            self._discarded.append((path, inode))
+        except FsError:
+            pass  # gone already; else hidden by its name, and swept
+
+    def _discard_others(self) -> None:
+        """There is a master again."""
+        for _ in range(min(len(self._discarded), _DISCARDS)):
+            try:
+                path, inode = self._discarded.popleft()
+            except IndexError:
+                return  # other threads do the same
+            try:
+                there = self.find(path)
+            except FsError:
+                self._discarded.append((path, inode))
+                return
+            if there is not None and there.id == inode:
+                self.discard(path, inode)
 
     def rename(self, source: str, destination: str, flags: RenameFlag, known: Known) -> None:
         """``known``: what the caller knows to be at ``source``; nothing else is renamed, whatever a master forgot.
@@ -288,6 +317,7 @@ class Calls:
             status = self._call(Code.CREATE_FILE, request, pb.CreateFileResponse, path).file_status
         except IsADirectory as error:
             raise AlreadyExists(str(error)) from error
+        self._discard_others()
         if again is not None and status.id != again:
             self.delete(path)
             raise Unavailable(f"{path}: somebody removed it")
@@ -324,7 +354,8 @@ class Calls:
         located = self._call(Code.ADD_BLOCK, request, pb.LocatedBlockProto, path)
         wanted = block_id(inode, 0) if last is None else last + 1
         if located.block.id != wanted:
-            raise Corrupt(f"{path}: block {located.block.id} instead of {wanted}")
+            # A master that died forgot the last blocks of this file, and gives them out again.
+            raise Unavailable(f"{path}: block {located.block.id} instead of {wanted}")
         return located
 
     def assign(

@@ -1,7 +1,8 @@
 """One call to whichever master leads: finding it, and asking again where ``retry`` allows.
 
 Masters other than the leader answer nothing and do not say who leads; a starting one refuses connections.  So the last
-leader is asked first, then all in turn, with growing pauses, until ``patience_s`` is over.
+leader is asked first, then all in turn, with growing pauses, until ``patience_s`` is over.  Once that was in vain,
+calls ask everybody once and give up, until somebody answers: an outage holds few threads for long.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from curvinefs.curvine.pool import Address, Connection, Pool
 from curvinefs.curvine.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, RESEND, WAIT, Code, Resend, new_id
 
 M = TypeVar("M", bound=Message)
+_HOPELESS_S = 10.0
 
 
 class Master:
@@ -32,6 +34,8 @@ class Master:
         self._patience_s = patience_s
         self._leader: Address | None = None
         self._next = 0
+        self._hopeless_until = 0.0
+        """Nobody answered lately: until this time, monotonic, calls have no patience."""
         self._answered = threading.local()
 
     @property
@@ -54,7 +58,8 @@ class Master:
         body = request.SerializeToString()
         resend = RESEND[code]
         req_id = new_id()
-        give_up = time.monotonic() + self._patience_s
+        began = time.monotonic()
+        give_up = began if began < self._hopeless_until else began + self._patience_s
         doubtful: Address | None = None  # knows whether it did it, if it still lives
         pause, failures = FIRST_PAUSE_S, 0
         why: Exception
@@ -62,7 +67,7 @@ class Master:
             address = doubtful or self._leader or self._addresses[self._next % len(self._addresses)]
             try:
                 answer = self._exchange(address, code, req_id, body, life)
-                self._leader = address
+                self._leader, self._hopeless_until = address, 0.0
                 return decode(answer, reply)
             except ConnectionLost as error:
                 self._forget(address)
@@ -94,6 +99,7 @@ class Master:
                 pause = min(2 * pause, LONGEST_PAUSE_S)
         if doubtful is not None:
             raise ReplyLost(f"{code.name}: {why}") from why
+        self._hopeless_until = time.monotonic() + _HOPELESS_S
         raise Unavailable(f"no master of {', '.join(map(str, self._addresses))} serves: {why}") from why
 
     def _forget(self, address: Address) -> None:

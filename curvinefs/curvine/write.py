@@ -16,7 +16,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from curvinefs.api import Corrupt, File, FileKind, FileStatus, FsError, InvalidPath, RenameFlag, Unavailable
+from curvinefs.api import Corrupt, File, FileKind, FileStatus, InvalidPath, RenameFlag, Unavailable
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import Calls, Commit, Known
 from curvinefs.curvine.errors import BlockFailed
@@ -169,9 +169,10 @@ class CurvineWriter:
 
     def _begin_again(self) -> None:
         """Another file with other block ids; made before the old one goes, so that the directory stays held."""
-        old, self._path = self._path, f"{self._first_path}.{uuid.uuid4().hex[:8]}"
+        old, inode = self._path, self._inode
+        self._path = f"{self._first_path}.{uuid.uuid4().hex[:8]}"
         self._inode = self._calls.create(self._path, self._block_size, self._client_name).id
-        self._calls.delete(old)
+        self._calls.discard(old, inode)
 
     # -- the end
 
@@ -219,10 +220,7 @@ class CurvineWriter:
             self._block.close()
         self._kept.close()
         if not self._published:
-            try:
-                self._calls.delete(self._path)
-            except FsError:
-                pass  # hidden by its name; swept later
+            self._calls.discard(self._path, self._inode)
 
     def _want_open(self) -> None:
         if self._closed or self._status is not None:

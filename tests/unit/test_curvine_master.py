@@ -307,3 +307,19 @@ def test_older_masters_ignore_attributes_of_complete(cluster: Cluster, fs: Curvi
     for name in ("/a", "/b"):
         put(fs, name, b"1", s3=b"x")
         assert (fs.status(name).x_attr, fs.status(name).mtime_ns) == ({"s3": b"x"}, MTIME)
+
+
+def test_outage_is_waited_out_once(cluster: Cluster) -> None:
+    """Then calls ask everybody once, until somebody answers."""
+    with closing(cluster.client(replace(FAST, master_patience_s=0.3))) as fs:
+        fs.status("/")
+        cluster.kill_master()
+        with pytest.raises(Unavailable):
+            fs.status("/")
+        began = fs._master._hopeless_until
+        with pytest.raises(Unavailable):
+            fs.status("/")
+        assert fs._master._hopeless_until > began > 0.0
+        cluster.start_master()
+        fs.status("/")
+        assert fs._master._hopeless_until == 0.0

@@ -282,3 +282,29 @@ def test_worker_checks_clients(cluster: Cluster) -> None:
     with closing(cluster.client(replace(FAST, release_version="0.1.0", worker_patience_s=0.1))) as fs:
         with pytest.raises(Unavailable, match="compatibility policy"):
             put(fs, "/g", b"data")
+
+
+def test_temporary_file_goes_when_a_master_is_back(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """Its blocks would stay reserved; another file that has the name by then stays."""
+    for path in ("/tmp1", "/tmp2"):
+        with closing(fs.create(path, 3 * MIB)) as writer:
+            writer.write(pattern(3 * MIB))
+            cluster.kill_master()
+        cluster.start_master()
+    fs.delete("/tmp2")
+    with closing(cluster.client()) as other:
+        put(other, "/tmp2", b"theirs")
+    put(fs, "/f", b"data")
+    assert temporaries(fs) == ["tmp2"]
+
+
+def test_master_forgets_blocks(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    cluster.state.dead_to_master.add(101)
+    with closing(fs.create("/tmp", 6 * MIB)) as writer:
+        cluster.keep()
+        writer.write(pattern(2 * MIB))
+        cluster.kill_master(forget=True)
+        cluster.start_master()
+        with pytest.raises(Unavailable):
+            writer.write(pattern(4 * MIB))
+    assert temporaries(fs) == []
