@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 
 from s3proto import Command, Context, Response, Span, commands, sigv4
 from s3proto.errors import (
-    AccessDenied,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
     EntityTooLarge,
@@ -28,6 +27,8 @@ from s3proto.errors import (
     S3Error,
 )
 from s3proto.model import (
+    PRIVATE,
+    Access,
     BucketInfo,
     BucketPage,
     DeleteEntry,
@@ -79,6 +80,11 @@ def digest(name: str, data: bytes) -> bytes:
     return hashlib.new(name, data).digest()
 
 
+def _refuse_grants(acl: str) -> None:
+    if acl != PRIVATE:
+        raise RequestNotImplemented("The memory store knows its one owner and nobody else.")
+
+
 def finished(response: Response) -> tuple[list[tuple[str, str]], bytes]:
     """Return a response's headers with Content-Length, and its bytes."""
     headers = list(response.headers)
@@ -105,6 +111,7 @@ class MemoryStore:
             commands.ListBuckets: self._list_buckets,
             commands.CreateBucket: self._create_bucket,
             commands.HeadBucket: lambda command: self._bucket(command.bucket)[0],
+            commands.PutBucketAcl: self._put_bucket_acl,
             commands.DeleteBucket: self._delete_bucket,
             commands.ListObjects: self._list_objects,
             commands.HeadObject: lambda command: self._find(command)[0],
@@ -140,12 +147,12 @@ class MemoryStore:
             return None
         return SignatureV2(hmac.digest(self._secret.encode(), command.string_to_sign, "sha1"), self._principal)
 
-    def _check_access(self, command: commands.CheckAccess) -> bool:
+    def _check_access(self, command: commands.CheckAccess) -> Access:
         if command.bucket is not None and command.action != "s3:CreateBucket":
             self._bucket(command.bucket)
-        if command.expected_owner not in (None, self._principal.owner.id):
-            raise AccessDenied()
-        return True
+        if command.principal is None or command.expected_owner not in (None, self._principal.owner.id):
+            return Access.DENIED
+        return Access.OWNER
 
     # buckets
 
@@ -162,9 +169,14 @@ class MemoryStore:
     def _create_bucket(self, command: commands.CreateBucket) -> BucketInfo:
         if command.bucket in self._buckets:
             raise BucketAlreadyOwnedByYou(BucketName=command.bucket)
+        _refuse_grants(command.acl)
         info = BucketInfo(command.bucket, time.time(), command.owner)
         self._buckets[command.bucket] = info, {}
         return info
+
+    def _put_bucket_acl(self, command: commands.PutBucketAcl) -> None:
+        self._bucket(command.bucket)
+        _refuse_grants(command.acl)
 
     def _delete_bucket(self, command: commands.DeleteBucket) -> None:
         if self._bucket(command.bucket)[1]:
@@ -202,6 +214,7 @@ class MemoryStore:
         return ListPage(tuple(rows), tuple(prefixes), False, last)
 
     def _put_object(self, command: commands.PutObject) -> ObjectInfo:
+        _refuse_grants(command.attributes.acl)
         self._check_conditions(command)
         return self._publish(
             command.bucket,
@@ -212,6 +225,7 @@ class MemoryStore:
         )
 
     def _copy_object(self, command: commands.CopyObject) -> ObjectInfo:
+        _refuse_grants(command.attributes.acl if command.attributes else PRIVATE)
         self._check_conditions(command)
         source = command.source.info
         return self._publish(

@@ -1,8 +1,8 @@
 """Who sent a request, how its body is vouched for, and whether they may do what they ask.
 
 Rules: the only module that knows all forms of authentication; each form's syntax and arithmetic is in ``sigv4`` and
-``sigv2``, secrets are with the driver.  Anonymous is an identity without principal: what it may do is not decided
-here, but ``authorize`` refuses it.  Nothing is asked before the claim is well-formed and within its dates.
+``sigv2``, secrets are with the driver.  Anonymous is an identity without principal and goes the same way: CheckAccess
+decides.  Nothing is asked before the claim is well-formed and within its dates.
 
 Follows "Authenticating Requests (AWS Signature Version 4)", "Signing and Authenticating REST Requests (AWS signature
 version 2)", "Verifying bucket ownership with bucket owner condition".
@@ -10,16 +10,20 @@ version 2)", "Verifying bucket ownership with bucket owner condition".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
-from s3proto import sigv2, sigv4
-from s3proto.commands import CheckAccess, LookupSigningKey, SignV2, Steps
+from s3proto import acl, sigv2, sigv4
+from s3proto.commands import CheckAccess, Command, LookupSigningKey, SignV2, Steps
 from s3proto.context import Context
-from s3proto.errors import AccessDenied, InvalidAccessKeyId, InvalidArgument, InvalidToken
+from s3proto.errors import AccessDenied, InvalidAccessKeyId, InvalidArgument, InvalidToken, NoSuchKey
 from s3proto.http import Headers, RequestHead
-from s3proto.model import Principal
+from s3proto.model import Access, ObjectAttributes, ObjectInfo, OpenedObject, Principal
 from s3proto.names import Target, parse_query
 from s3proto.sigv4 import ChunkSeed, PayloadKind, PayloadSpec, payload_kind
+
+Found = TypeVar("Found", ObjectInfo, OpenedObject)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,15 +150,38 @@ def authorize(
     key: str | None = None,
     *,
     owner_header: str = "x-amz-expected-bucket-owner",
-) -> Steps[Principal]:
-    """Require that the sender may do ``action`` (``s3:GetObject``); answers who it is.
+) -> Steps[Access]:
+    """Require that the sender may do ``action`` (``s3:GetObject``), for OBJECT as far as the object itself lets him.
 
     ``owner_header`` names the header with the expected owner of ``bucket`` (a copy's source has its own).
     Raises AccessDenied, NoSuchBucket.
     """
-    if identity.principal is None:
-        raise AccessDenied()
     expected_owner = identity.head.headers.get(owner_header)
-    if not (yield from CheckAccess(identity.principal, action, bucket, key, expected_owner)):
+    access = yield from CheckAccess(identity.principal, action, bucket, key, expected_owner)
+    if access is Access.DENIED:
         raise AccessDenied()
-    return identity.principal
+    return access
+
+
+def reading(
+    identity: Identity,
+    access: Access,
+    bucket: str,
+    look: Command[Found],
+    lets: Callable[[Principal | None, ObjectAttributes], bool] = acl.may_read,
+) -> Steps[Found]:
+    """Look an object up or open it, for somebody with ``access`` to it, and answer it if it ``lets`` him.
+
+    The version that was found is the one that is asked, so nobody reads by the ACL of another one.  Whether an object
+    is missing is told only to those who may list the bucket.  Raises AccessDenied and what the command raises.
+    """
+    try:
+        found = yield from look
+    except NoSuchKey:
+        if access is Access.OBJECT:
+            yield from authorize(identity, "s3:ListBucket", bucket)
+        raise
+    info = found.info if isinstance(found, OpenedObject) else found
+    if access is Access.OBJECT and not lets(identity.principal, info.attributes):
+        raise AccessDenied()
+    return found

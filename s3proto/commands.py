@@ -17,6 +17,8 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from s3proto.body import Decoder
 from s3proto.model import (
     NO_CHECKSUMS,
+    PRIVATE,
+    Access,
     BucketInfo,
     BucketPage,
     Checksums,
@@ -78,14 +80,14 @@ class SignV2(Command[SignatureV2 | None]):
 
 
 @dataclass(frozen=True, slots=True)
-class CheckAccess(Command[bool]):
-    """May ``principal`` do ``action`` (AWS's IAM name, ``s3:GetObject``)?
+class CheckAccess(Command[Access]):
+    """May ``principal`` (None: anonymous) do ``action`` (AWS's IAM name, ``s3:GetObject``)?
 
-    Raises NoSuchBucket when ``bucket`` is named and missing (except for s3:CreateBucket), AccessDenied when
-    ``expected_owner`` is given and is not the bucket owner's id.
+    A driver that knows no ACLs answers OWNER or DENIED.  DENIED also when ``expected_owner`` is given and is not the
+    bucket owner's id.  Raises NoSuchBucket when ``bucket`` is named and missing (except for s3:CreateBucket).
     """
 
-    principal: Principal
+    principal: Principal | None
     action: str
     bucket: str | None = None
     key: str | None = None
@@ -157,6 +159,15 @@ class CreateBucket(Command[BucketInfo]):
 
     bucket: str
     owner: Owner
+    acl: str = PRIVATE
+
+
+@dataclass(frozen=True, slots=True)
+class PutBucketAcl(Command[None]):
+    """Give a bucket another canned ACL (one of ``acl.BUCKET_ACLS``).  Raises NoSuchBucket."""
+
+    bucket: str
+    acl: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +256,21 @@ class CopyObject(Command[ObjectInfo]):
     checksum_algorithm: str | None = None
     if_match: str | None = None
     if_none_match: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutObjectAcl(Command[None]):
+    """Give an object another canned ACL (one of ``acl.OBJECT_ACLS``); its time and ETag stay.
+
+    Atomic against every writer of the key.  ``owner``: AccessDenied unless the object is his (``attributes.owner``) at
+    that moment; None: whosever it is.  Raises as HeadObject.
+    """
+
+    bucket: str
+    key: str
+    acl: str
+    version_id: str | None = None
+    owner: Owner | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,12 +108,13 @@ def _object_rows(page: ListPage, encode: Encoder, owner: Owner | None) -> list[x
     owner_text = _owner("Owner", owner) if owner else ""
     escape, rows = xml.escape, []
     for row in page.objects:
+        whose = owner_text if row.owner is None or owner is None else _owner("Owner", row.owner)
         rows.append(
             xml.Markup(
                 f"<Contents><Key>{escape(encode(row.key))}</Key>"
                 f"<LastModified>{iso_date(row.last_modified)}</LastModified>"
                 f"<ETag>&quot;{escape(row.etag)}&quot;</ETag>{_checksums(row)}<Size>{row.size}</Size>"
-                f"{owner_text}<StorageClass>{escape(row.storage_class)}</StorageClass></Contents>"
+                f"{whose}<StorageClass>{escape(row.storage_class)}</StorageClass></Contents>"
             )
         )
     return rows
@@ -199,7 +200,7 @@ def object_versions(
                 ("ETag", f'"{row.etag}"'),
                 ("Size", row.size),
                 ("StorageClass", row.storage_class),
-                _owner("Owner", owner),
+                _owner("Owner", row.owner or owner),
             ),
         )
         for row in page.objects

@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from s3proto.acl import OBJECT_ACLS
 from s3proto.dates import http_date
 from s3proto.errors import (
     InvalidArgument,
@@ -28,7 +29,7 @@ from s3proto.errors import (
     RequestNotImplemented,
 )
 from s3proto.http import Headers
-from s3proto.model import ObjectAttributes, ObjectInfo
+from s3proto.model import PRIVATE, ObjectAttributes, ObjectInfo, Owner
 
 DEFAULT_CONTENT_TYPE = "binary/octet-stream"
 MAX_USER_METADATA = 2048
@@ -60,12 +61,8 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
 # --------------------------------------------------------------------------------- what is not done here
 
-_CANNED_ACLS = frozenset(
-    "private public-read public-read-write authenticated-read aws-exec-read log-delivery-write"
-    " bucket-owner-read bucket-owner-full-control".split()
-)
-_OWNERS_OWN_ACLS = frozenset({"private", "bucket-owner-read", "bucket-owner-full-control"})
-"""Canned ACLs that say what holds anyway: the bucket's owner owns every object and alone may use it."""
+_AMAZONS_ACLS = frozenset({"aws-exec-read", "log-delivery-write"})
+"""Canned ACLs that grant something to services of Amazon's."""
 _UNSUPPORTED_PREFIXES = (
     "x-amz-server-side-encryption",
     "x-amz-copy-source-server-side-encryption",
@@ -83,8 +80,8 @@ def refuse_unsupported(headers: Headers) -> None:
             continue
         if name.startswith(_UNSUPPORTED_PREFIXES) or name == "x-amz-tagging" and value:
             raise RequestNotImplemented(Header=name)
-        if name == "x-amz-acl" and value not in _OWNERS_OWN_ACLS:
-            if value in _CANNED_ACLS:
+        if name == "x-amz-acl" and value not in OBJECT_ACLS:
+            if value in _AMAZONS_ACLS:
                 raise RequestNotImplemented(Header=name)
             raise InvalidArgument(ArgumentName=name, ArgumentValue=value)
 
@@ -92,8 +89,8 @@ def refuse_unsupported(headers: Headers) -> None:
 # ----------------------------------------------------------------------------------- request to attributes
 
 
-def parse_attributes(headers: Headers) -> ObjectAttributes:
-    """Return the attributes that the headers of a write give.
+def parse_attributes(headers: Headers, owner: Owner | None = None) -> ObjectAttributes:
+    """Return the attributes that the headers of a write give; ``owner`` as in ObjectAttributes.
 
     Raises MetadataTooLarge, InvalidStorageClass, InvalidRedirectLocation.
     """
@@ -110,7 +107,14 @@ def parse_attributes(headers: Headers) -> ObjectAttributes:
         headers=tuple(system),
         metadata=_user_metadata(headers),
         storage_class=parse_storage_class(headers),
+        acl=parse_acl(headers),
+        owner=owner,
     )
+
+
+def parse_acl(headers: Headers) -> str:
+    """Return x-amz-acl, which ``refuse_unsupported`` has looked at; ``private`` without one."""
+    return headers.get("x-amz-acl") or PRIVATE
 
 
 def parse_storage_class(headers: Headers) -> str:
@@ -121,17 +125,19 @@ def parse_storage_class(headers: Headers) -> str:
     return storage_class
 
 
-def copied_attributes(source: ObjectAttributes, headers: Headers) -> ObjectAttributes:
-    """Return the attributes of a copy that keeps its source's metadata.
+def copied_attributes(source: ObjectAttributes, headers: Headers, owner: Owner | None = None) -> ObjectAttributes:
+    """Return the attributes of a copy that keeps its source's metadata; ``owner`` is the copy's.
 
-    The storage class and the website redirect are the request's: AWS copies neither.
+    The storage class, the ACL and the website redirect are the request's: AWS copies none of them.
     """
     _check_redirect(headers)
     name = "x-amz-website-redirect-location"
     system = tuple(pair for pair in source.headers if pair[0] != name)
     if location := headers.get(name):
         system += ((name, location),)
-    return ObjectAttributes(source.content_type, system, source.metadata, parse_storage_class(headers))
+    return ObjectAttributes(
+        source.content_type, system, source.metadata, parse_storage_class(headers), parse_acl(headers), owner
+    )
 
 
 def _user_metadata(headers: Headers) -> tuple[tuple[str, str], ...]:

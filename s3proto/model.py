@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, NamedTuple
 
 Pairs = tuple[tuple[str, str], ...]
+PRIVATE = "private"
+"""The canned ACL of what was given none: its owner has full control, nobody else any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,18 @@ class Principal:
     """True for keys without a user: the one owner, who may do everything."""
     restricted: bool = False
     """True for keys with a policy that this version cannot evaluate yet: denied everything."""
+
+
+class Access(Enum):
+    """How far somebody gets with an action."""
+
+    DENIED = "denied"
+    OBJECT = "object"
+    """As far as the ACL of the object lets him: ``s3proto.auth.reading`` looks at the version that is used."""
+    GUEST = "guest"
+    """The bucket's ACL grants it to people like him."""
+    OWNER = "owner"
+    """The bucket is his, or he may everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,8 @@ class BucketInfo(NamedTuple):
     created: float
     owner: Owner
     region: str = "us-east-1"
+    acl: str = PRIVATE
+    """A canned ACL, one of ``acl.BUCKET_ACLS``."""
 
 
 class BucketPage(NamedTuple):
@@ -90,6 +107,10 @@ class ObjectAttributes:
     metadata: Pairs = ()
     """User metadata: lower-case names without ``x-amz-meta-``, values as str."""
     storage_class: str = "STANDARD"
+    acl: str = PRIVATE
+    """A canned ACL, one of ``acl.OBJECT_ACLS``."""
+    owner: Owner | None = None
+    """Who uploaded it by leave of the bucket's ACL; None: it is the bucket owner's."""
 
 
 class Part(NamedTuple):
@@ -142,6 +163,8 @@ class ObjectRow(NamedTuple):
     storage_class: str = "STANDARD"
     checksum_algorithms: tuple[str, ...] = ()
     checksum_type: str | None = None
+    owner: Owner | None = None
+    """None: the bucket's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,10 +35,10 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
         operation = remembered(head, "operation", lambda: resolve(head.method, _resource(target), query, signed))
         action = operation.action
         if "versionId" in query and action in _VERSIONED:
-            action += "Version"
-        yield from authorize(identity, action, target.bucket, target.key)
+            action = action.replace("Object", "ObjectVersion")
+        access = yield from authorize(identity, action, target.bucket, target.key)
         refuse_unsupported(identity.head.headers)
-        request = S3Request(identity.head, target.bucket or "", target.key or "", query, identity, context)
+        request = S3Request(identity.head, target.bucket or "", target.key or "", query, identity, access, context)
         return (yield from operation.run(request))
     except S3Error as error:
         return error_response(error, head, target.bucket, target.key, context)
@@ -53,4 +53,4 @@ def _resource(target: Target) -> Resource:
 _VERSIONED = frozenset(
     {"s3:GetObject", "s3:GetObjectAttributes", "s3:DeleteObject", "s3:GetObjectAcl", "s3:PutObjectAcl"}
 )
-"""Actions that IAM knows once more for a named version (``s3:GetObjectVersion``)."""
+"""Actions that IAM knows once more for a named version (``s3:GetObjectVersionAcl``)."""

@@ -13,7 +13,7 @@ from s3proto.context import Context, Settings
 from s3proto.dates import parse_http_date, parse_iso
 from s3proto.errors import AccessDenied, InvalidArgument
 from s3proto.http import Headers, RequestHead
-from s3proto.model import Principal
+from s3proto.model import Access, Owner, Principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class S3Request:
     query: Mapping[str, str]
     """Decoded; names without a value have an empty one."""
     identity: Identity
+    access: Access
+    """How far the caller gets with the operation's action; never DENIED."""
     context: Context
 
     @property
@@ -44,6 +46,16 @@ class S3Request:
         if self.identity.principal is None:
             raise AccessDenied
         return self.identity.principal
+
+    @property
+    def writer(self) -> Owner | None:
+        """Whose what is written now will be; None: the bucket owner's.
+
+        Objects that nobody has signed for are the bucket owner's: so they are his to read, and nobody's to share.
+        """
+        if self.access is Access.GUEST and self.identity.principal is not None:
+            return self.identity.principal.owner
+        return None
 
     @property
     def version_id(self) -> str | None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeAlias
 from xml.etree.ElementTree import ParseError
 
@@ -102,7 +102,7 @@ class Element:
 
     name: str
     text: str = ""
-    children: list[Element] = field(default_factory=list)
+    children: Sequence[Element] = ()
 
     def all(self, name: str) -> Iterator[Element]:
         """Return the children called ``name``; others are ignored, as AWS ignores unknown elements."""
@@ -143,10 +143,15 @@ def parse(data: bytes, root: str, *, max_bytes: int, max_elements: int = 120_000
 
 
 class _Builder:
-    """Builds Elements for the parser and stops it at the limits."""
+    """Builds Elements for the parser and stops it at the limits.
+
+    A document of small elements is an order of magnitude larger in memory than in bytes, so elements share what they
+    can: their names, and the emptiness of most of them.
+    """
 
     def __init__(self, max_elements: int, max_depth: int) -> None:
         self.root: Element | None = None
+        self._names: dict[str, str] = {}
         self._left = max_elements
         self._max_depth = max_depth
         self._open: list[Element] = []
@@ -156,9 +161,14 @@ class _Builder:
         self._left -= 1
         if self._left < 0 or len(self._open) >= self._max_depth:
             raise MalformedXML
-        element = Element(tag.rpartition("}")[2])
+        name = tag.rpartition("}")[2]
+        element = Element(self._names.setdefault(name, name))
         if self._open:
-            self._open[-1].children.append(element)
+            parent = self._open[-1]
+            if isinstance(parent.children, list):
+                parent.children.append(element)
+            else:
+                parent.children = [element]
         else:
             self.root = element
         self._open.append(element)

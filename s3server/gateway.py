@@ -129,7 +129,7 @@ class Gateway:
         return self._receiver.body(request.body, command.decoder, command.digests, spool, command.limit)
 
     def _receive_document(self, request: Request, command: commands.ReceiveDocument) -> Document:
-        return self._receiver.document(request.body, command.decoder, command.digests, command.limit)
+        return self._receiver.document(request.body, command.decoder, command.digests, command.limit, request.opened)
 
     def _allow_early_head(self, request: Request, command: commands.AllowEarlyHead) -> None:
         request.allow_early_head(command.headers)
@@ -152,11 +152,13 @@ STORAGE: dict[type[Command[Any]], str] = {
     commands.ListBuckets: "list_buckets",
     commands.CreateBucket: "create_bucket",
     commands.HeadBucket: "head_bucket",
+    commands.PutBucketAcl: "put_bucket_acl",
     commands.DeleteBucket: "delete_bucket",
     commands.ListObjects: "list_objects",
     commands.HeadObject: "head_object",
     commands.OpenObject: "open_object",
     commands.PutObject: "put_object",
+    commands.PutObjectAcl: "put_object_acl",
     commands.CopyObject: "copy_object",
     commands.DeleteObject: "delete_object",
     commands.DeleteObjects: "delete_objects",

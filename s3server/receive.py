@@ -16,6 +16,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from contextlib import ExitStack
 from typing import Protocol
 
 from s3proto.body import Decoder
@@ -150,10 +151,13 @@ class Receiver:
             lanes.wait()
             self._pool.give_back(buffers)
 
-    def document(self, source: BodySource, decoder: Decoder, names: Sequence[str], limit: int) -> Document:
+    def document(
+        self, source: BodySource, decoder: Decoder, names: Sequence[str], limit: int, opened: ExitStack
+    ) -> Document:
         """Receive a whole small body into memory.
 
-        Raises MaxMessageLengthExceeded past ``limit`` bytes, SlowDown when the memory budget is spent, and what
+        What it takes of the memory budget it keeps until ``opened`` is closed: a parsed document is larger than its
+        text, and a hundred at a time would be too much.  Raises MaxMessageLengthExceeded past ``limit`` bytes, SlowDown when the memory budget is spent, and what
         decoder and source raise.
         """
         expected = decoder.expected_size or 0
@@ -162,26 +166,24 @@ class Receiver:
         data = bytearray()
         digests = Digests(names)
         taken = 0
+        opened.callback(lambda: self._budget.give_back(taken))
         pieces = source.begin()
-        try:
-            while True:
-                for piece in pieces:
-                    for each in _slices(decoder, piece):
-                        digests.update(each)
-                        data += each
-                if len(data) > limit:
-                    raise MaxMessageLengthExceeded(MaxMessageLengthBytes=limit)
-                if len(data) > FREE_DOCUMENT + taken:
-                    if not self._budget.take(len(data) - taken):
-                        raise SlowDown()
-                    taken = len(data)
-                if source.complete:
-                    break
-                pieces = source.fill(self._pool.small())[1]
-            decoder.finish()
-            return Document(bytes(data), digests.values())
-        finally:
-            self._budget.give_back(taken)
+        while True:
+            for piece in pieces:
+                for each in _slices(decoder, piece):
+                    digests.update(each)
+                    data += each
+            if len(data) > limit:
+                raise MaxMessageLengthExceeded(MaxMessageLengthBytes=limit)
+            if len(data) > FREE_DOCUMENT + taken:
+                if not self._budget.take(len(data) - taken):
+                    raise SlowDown()
+                taken = len(data)
+            if source.complete:
+                break
+            pieces = source.fill(self._pool.small())[1]
+        decoder.finish()
+        return Document(bytes(data), digests.values())
 
 
 def _slices(decoder: Decoder, piece: memoryview) -> list[memoryview]:

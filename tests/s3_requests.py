@@ -9,7 +9,7 @@ from s3proto import sigv4
 from s3proto.auth import Identity
 from s3proto.context import Context, Settings
 from s3proto.http import Headers, RequestHead, Response
-from s3proto.model import BucketInfo, ObjectAttributes, ObjectInfo, OpenedObject, Owner, Principal, SigningKey
+from s3proto.model import Access, BucketInfo, ObjectAttributes, ObjectInfo, OpenedObject, Owner, Principal, SigningKey
 from s3proto.names import parse_query, parse_target
 from s3proto.operations import BUCKET, OBJECT, SERVICE, resolve
 from s3proto.request import S3Request
@@ -57,14 +57,15 @@ def request(
     *,
     settings: Settings | None = None,
     principal: Principal | None = PRINCIPAL,
+    access: Access = Access.OWNER,
 ) -> S3Request:
-    """An authenticated request."""
+    """An authenticated request of somebody with ``access``."""
     asked = head(method, target, headers)
     context = Context(NOW, CONTEXT.request_id, CONTEXT.host_id, settings or Settings())
     found = parse_target(asked, context.settings)
     query = dict(reversed(parse_query(asked.raw_query)))
     return S3Request(
-        asked, found.bucket or "", found.key or "", query, Identity(principal, PayloadSpec(), asked), context
+        asked, found.bucket or "", found.key or "", query, Identity(principal, PayloadSpec(), asked), access, context
     )
 
 
@@ -76,9 +77,10 @@ def call(
     *,
     settings: Settings | None = None,
     principal: Principal | None = PRINCIPAL,
+    access: Access = Access.OWNER,
 ) -> Response:
     """Resolve an authenticated request and drive its operation by ``script``; S3Errors come out."""
-    asked = request(method, target, headers, settings=settings, principal=principal)
+    asked = request(method, target, headers, settings=settings, principal=principal, access=access)
     resource = OBJECT if asked.key else BUCKET if asked.bucket else SERVICE
     return drive(resolve(method, resource, asked.query, asked.headers).run(asked), script)
 

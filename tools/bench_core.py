@@ -23,6 +23,7 @@ from s3proto import commands as c
 from s3proto.context import Context
 from s3proto.http import parse_head, response_head
 from s3proto.model import (
+    Access,
     BucketInfo,
     DeleteResult,
     Document,
@@ -48,7 +49,7 @@ INFO = ObjectInfo("some/key.txt", 4096, "9e107d9d372bb6826bd81d3542a419d6", 1.7e
 ROWS = tuple(ObjectRow(f"some/prefix/key-{i:06d}.txt", 4096, INFO.etag, 1.7e9) for i in range(1000))
 
 ANSWERS: dict[type[Any], Any] = {
-    c.CheckAccess: True,
+    c.CheckAccess: Access.OWNER,
     c.HeadBucket: BucketInfo("bucket", 1.6e9, OWNER),
     c.HeadObject: INFO,
     c.OpenObject: OpenedObject(INFO, object()),

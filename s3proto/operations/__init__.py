@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from s3proto.commands import Steps
 from s3proto.errors import MethodNotAllowed, RequestNotImplemented
 from s3proto.http import Headers, Response
-from s3proto.operations import buckets, configuration, copies, multipart, objects, service
+from s3proto.operations import acls, buckets, configuration, copies, multipart, objects, service
 from s3proto.operations.operation import BUCKET, OBJECT, SERVICE, Operation, Resource
 from s3proto.request import S3Request
 
@@ -23,6 +23,7 @@ __all__ = ["BUCKET", "OBJECT", "OPERATIONS", "SERVICE", "SUB_RESOURCES", "Operat
 OPERATIONS: tuple[Operation, ...] = (
     *service.OPERATIONS,
     *buckets.OPERATIONS,
+    *acls.OPERATIONS,
     *configuration.OPERATIONS,
     *objects.OPERATIONS,
     *copies.OPERATIONS,
@@ -42,7 +43,7 @@ SUB_RESOURCES = frozenset(
 """Parameters that choose another operation or another thing to operate on."""
 
 _BY_ADDRESS: dict[tuple[str, Resource], list[Operation]] = {}
-for _row in sorted(OPERATIONS, key=lambda row: -row.conditions):
+for _row in sorted(OPERATIONS, key=lambda row: row.rank, reverse=True):
     _BY_ADDRESS.setdefault((_row.method, _row.resource), []).append(_row)
 
 

@@ -6,7 +6,7 @@ Follows "CreateBucket", "HeadBucket", "DeleteBucket", "GetBucketLocation", "List
 
 from __future__ import annotations
 
-from s3proto import checksums, commands, conditions, listing, xml
+from s3proto import checksums, commands, conditions, listing, metadata, xml
 from s3proto.commands import Steps
 from s3proto.errors import (
     BucketAlreadyOwnedByYou,
@@ -22,6 +22,7 @@ from s3proto.errors import (
 from s3proto.http import Response
 from s3proto.model import DeleteEntry, DeleteResult
 from s3proto.names import check_bucket_name, check_key
+from s3proto.operations.acls import bucket_acl
 from s3proto.operations.bodies import receive_document
 from s3proto.operations.operation import BUCKET, Operation
 from s3proto.operations.responses import XML_TYPE, document_response, xml_response
@@ -46,11 +47,13 @@ def create_bucket(request: S3Request) -> Steps[Response]:
     region = request.settings.region
     declared = checksums.declared(headers)
     _check_configuration((yield from receive_document(request, limit=_MAX_CONFIGURATION, declared=declared)), region)
+    acl = bucket_acl(metadata.parse_acl(headers))
     try:
-        yield from commands.CreateBucket(request.bucket, request.principal.owner)
+        yield from commands.CreateBucket(request.bucket, request.principal.owner, acl)
     except BucketAlreadyOwnedByYou:
         if region != "us-east-1":
             raise
+        yield from commands.PutBucketAcl(request.bucket, acl)  # AWS: the same request again resets the ACL
     return Response(200, [("Location", f"/{request.bucket}")])
 
 

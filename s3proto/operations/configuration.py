@@ -1,11 +1,10 @@
 """Sub-resources that configure what this gateway does not have: what clients that probe them are told.
 
-Rules: every answer is AWS's for a bucket or object where nothing was configured.  Only reading is answered, and a
-change to what holds anyway (the ACL ``private``); any other is NotImplemented (the package's ``resolve``), so that
-nobody believes in a setting that does not hold.
+Rules: every answer is AWS's for a bucket or object where nothing was configured.  Only reading is answered; any change
+is NotImplemented (the package's ``resolve``), so that nobody believes in a setting that does not hold.
 
-The grants told are the ones that hold: the bucket's owner has full control, nobody else any.  For the same reason
-GetBucketOwnershipControls says BucketOwnerEnforced, AWS's default since April 2023.
+GetBucketOwnershipControls has none to tell: ACLs are in force, and an object is its uploader's, yet wholly at the
+bucket owner's disposal, which is none of AWS's three settings.
 
 Follows the pages of the operations named in OPERATIONS (Amazon S3 API Reference).
 """
@@ -17,7 +16,7 @@ from s3proto.commands import Steps
 from s3proto.errors import S3Error
 from s3proto.http import Response
 from s3proto.operations.operation import BUCKET, OBJECT, Operation, Run
-from s3proto.operations.responses import owner_element, version_header, xml_response
+from s3proto.operations.responses import version_header, xml_response
 from s3proto.request import S3Request
 
 
@@ -41,50 +40,22 @@ def _raises(error: type[S3Error]) -> Run:
     return run
 
 
-def get_acl(request: S3Request) -> Steps[Response]:
-    """GetBucketAcl and GetObjectAcl: objects belong to the bucket's owner."""
-    version_id = None
-    if request.key:
-        version_id = (yield from commands.HeadObject(request.bucket, request.key, request.version_id)).version_id
-    owner = (yield from commands.HeadBucket(request.bucket)).owner
-    grantee = 'Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"'
-    grant: xml.Node = ("Grant", ((grantee, owner_element("", owner)[1]), ("Permission", "FULL_CONTROL")))
-    return xml_response(
-        "AccessControlPolicy",
-        [owner_element("Owner", owner), ("AccessControlList", (grant,))],
-        version_header(version_id),
-    )
-
-
-def put_acl(request: S3Request) -> Steps[Response]:
-    """PutBucketAcl and PutObjectAcl with a canned ACL that says what holds anyway; the others were refused before."""
-    version_id = None
-    if request.key:
-        version_id = (yield from commands.HeadObject(request.bucket, request.key, request.version_id)).version_id
-    else:
-        yield from commands.HeadBucket(request.bucket)
-    return Response(200, version_header(version_id))
-
-
 def get_object_tagging(request: S3Request) -> Steps[Response]:
     info = yield from commands.HeadObject(request.bucket, request.key, request.version_id)
     return xml_response("Tagging", [("TagSet", ())], version_header(info.version_id))
 
 
-_ENFORCED = ("Rule", (("ObjectOwnership", "BucketOwnerEnforced"),))
-
 # fmt: off
 _ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
     # operation                              sub-resource         action                                 answer
     ("GetBucketAccelerateConfiguration",     "accelerate",        "s3:GetAccelerateConfiguration",       _says("AccelerateConfiguration")),
-    ("GetBucketAcl",                         "acl",               "s3:GetBucketAcl",                     get_acl),
     ("GetBucketCors",                        "cors",              "s3:GetBucketCORS",                    _raises(errors.NoSuchCORSConfiguration)),
     ("GetBucketEncryption",                  "encryption",        "s3:GetEncryptionConfiguration",       _raises(errors.ServerSideEncryptionConfigurationNotFoundError)),
     ("GetBucketLifecycleConfiguration",      "lifecycle",         "s3:GetLifecycleConfiguration",        _raises(errors.NoSuchLifecycleConfiguration)),
     ("GetBucketLogging",                     "logging",           "s3:GetBucketLogging",                 _says("BucketLoggingStatus")),
     ("GetBucketNotificationConfiguration",   "notification",      "s3:GetBucketNotification",            _says("NotificationConfiguration")),
     ("GetObjectLockConfiguration",           "object-lock",       "s3:GetBucketObjectLockConfiguration", _raises(errors.ObjectLockConfigurationNotFoundError)),
-    ("GetBucketOwnershipControls",           "ownershipControls", "s3:GetBucketOwnershipControls",       _says("OwnershipControls", _ENFORCED)),
+    ("GetBucketOwnershipControls",           "ownershipControls", "s3:GetBucketOwnershipControls",       _raises(errors.OwnershipControlsNotFoundError)),
     ("GetBucketPolicy",                      "policy",            "s3:GetBucketPolicy",                  _raises(errors.NoSuchBucketPolicy)),
     ("GetBucketPolicyStatus",                "policyStatus",      "s3:GetBucketPolicyStatus",            _raises(errors.NoSuchBucketPolicy)),
     ("GetPublicAccessBlock",                 "publicAccessBlock", "s3:GetBucketPublicAccessBlock",       _raises(errors.NoSuchPublicAccessBlockConfiguration)),
@@ -97,9 +68,6 @@ _ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
 
 OPERATIONS = (
     *(Operation(name, "GET", BUCKET, action, run, query=(sub_resource,)) for name, sub_resource, action, run in _ANSWERS),
-    Operation("GetObjectAcl",     "GET", OBJECT, "s3:GetObjectAcl",     get_acl,            query=("acl",),     accepts=("versionId",)),
-    Operation("PutBucketAcl",     "PUT", BUCKET, "s3:PutBucketAcl",     put_acl,            query=("acl",), header="x-amz-acl"),
-    Operation("PutObjectAcl",     "PUT", OBJECT, "s3:PutObjectAcl",     put_acl,            query=("acl",), header="x-amz-acl", accepts=("versionId",)),
     Operation("GetObjectTagging", "GET", OBJECT, "s3:GetObjectTagging", get_object_tagging, query=("tagging",), accepts=("versionId",)),
 )
 # fmt: on

@@ -9,7 +9,7 @@ Follows "CopyObject", "UploadPartCopy" (Amazon S3 API Reference).
 from __future__ import annotations
 
 from s3proto import checksums, commands, conditions, metadata, ranges
-from s3proto.auth import authorize
+from s3proto.auth import authorize, reading
 from s3proto.commands import Steps
 from s3proto.dates import iso_date
 from s3proto.errors import InvalidArgument, InvalidRequest
@@ -30,12 +30,12 @@ def copy_object(request: S3Request) -> Steps[Response]:
     replaces = _directive(request, "x-amz-metadata-directive")
     _directive(request, "x-amz-tagging-directive")  # there are no tags: either leaves none
     condition = conditions.parse_write(headers)
-    given = metadata.parse_attributes(headers) if replaces else None
+    given = metadata.parse_attributes(headers, request.writer) if replaces else None
     wanted = headers.get("x-amz-checksum-algorithm")
     algorithm = checksums.algorithm(wanted).name if wanted else None
     source_bucket, source_key, version_id = parse_copy_source(headers.get("x-amz-copy-source") or "")
     source = yield from _open_source(request)
-    attributes = given or metadata.copied_attributes(source.info.attributes, headers)
+    attributes = given or metadata.copied_attributes(source.info.attributes, headers, request.writer)
     if (bucket, key) == (source_bucket, source_key) and version_id is None and not replaces and not wanted:
         _refuse_pointless(request, source.info.attributes)
     if algorithm is None and source.info.checksums.type == checksums.COMPOSITE and source.info.checksums.values:
@@ -92,8 +92,10 @@ def _open_source(request: S3Request) -> Steps[OpenedObject]:
     headers = request.headers
     bucket, key, version_id = parse_copy_source(headers.get("x-amz-copy-source") or "")
     action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
-    yield from authorize(request.identity, action, bucket, key, owner_header="x-amz-source-expected-bucket-owner")
-    source = yield from commands.OpenObject(bucket, key, version_id)
+    access = yield from authorize(
+        request.identity, action, bucket, key, owner_header="x-amz-source-expected-bucket-owner"
+    )
+    source = yield from reading(request.identity, access, bucket, commands.OpenObject(bucket, key, version_id))
     conditions.check_copy_source(headers, source.info)
     return source
 

@@ -17,6 +17,7 @@ from s3proto import checksums, commands, conditions, listing, metadata, ranges, 
 from s3proto.checksums import ALGORITHMS
 from s3proto.commands import BodyTarget, Steps
 from s3proto.errors import (
+    AccessDenied,
     BadDigest,
     ConditionalRequestConflict,
     EntityTooLarge,
@@ -30,7 +31,7 @@ from s3proto.errors import (
     PreconditionFailed,
 )
 from s3proto.http import Response
-from s3proto.model import NO_CHECKSUMS, Checksums, Completed, Part, Upload
+from s3proto.model import NO_CHECKSUMS, Access, Checksums, Completed, Part, Upload
 from s3proto.operations import conditional
 from s3proto.operations.bodies import receive_document, receive_object
 from s3proto.operations.objects import whole_size
@@ -45,7 +46,9 @@ MAX_PARTS = 10_000
 
 def create_multipart_upload(request: S3Request) -> Steps[Response]:
     headers = request.headers
-    attributes = metadata.parse_attributes(headers)
+    if request.identity.principal is None:
+        raise AccessDenied("Anonymous users cannot initiate multipart uploads.  Please authenticate.")
+    attributes = metadata.parse_attributes(headers, request.writer)
     name, type_ = headers.get("x-amz-checksum-algorithm"), headers.get("x-amz-checksum-type")
     if name:
         row = checksums.algorithm(name)
@@ -86,11 +89,18 @@ def upload_part(request: S3Request) -> Steps[Response]:
 
 
 def head_open_upload(request: S3Request) -> Steps[Upload]:
-    """Look the request's upload up.  Raises NoSuchUpload, also for one that was completed."""
+    """Look the request's upload up.  Raises NoSuchUpload, also for one that was completed, and AccessDenied."""
     upload = yield from commands.HeadUpload(request.bucket, request.key, request.query["uploadId"])
     if upload.completed is not None:
         raise NoSuchUpload(UploadId=upload.upload_id)
+    _check_initiator(request, upload)
     return upload
+
+
+def _check_initiator(request: S3Request, upload: Upload) -> None:
+    """Leave an upload to whoever began it, and to the bucket's owner.  Raises AccessDenied."""
+    if request.access is not Access.OWNER and request.principal.owner.id != upload.owner.id:
+        raise AccessDenied
 
 
 # ------------------------------------------------------------------------------------------ end or give up
@@ -115,6 +125,7 @@ def complete_multipart_upload(request: S3Request) -> Steps[Response]:
     head = commands.HeadUpload(request.bucket, request.key, request.query["uploadId"])
     upload = yield from head
     if upload.completed is None:
+        _check_initiator(request, upload)
         try:
             return (yield from _complete(request, upload, claims, condition))
         except _LOST:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s3proto import checksums, commands, conditions, metadata, ranges
+from s3proto.auth import reading
 from s3proto.commands import BodyTarget, Steps
 from s3proto.dates import http_date
 from s3proto.errors import InvalidArgument, InvalidRequest, NotModified, S3Error
@@ -35,18 +36,16 @@ class _Read:
 
 def get_object(request: S3Request) -> Steps[Response]:
     number = _check_read_request(request)
-    opened = yield from commands.OpenObject(
-        request.bucket, request.key, request.version_id, with_parts=number is not None
-    )
+    look = commands.OpenObject(request.bucket, request.key, request.version_id, with_parts=number is not None)
+    opened = yield from reading(request.identity, request.access, request.bucket, look)
     read = _read(request, opened.info, number)
     return Response(read.status, read.headers, Span(opened.content, read.first, read.length))
 
 
 def head_object(request: S3Request) -> Steps[Response]:
     number = _check_read_request(request)
-    info = yield from commands.HeadObject(
-        request.bucket, request.key, request.version_id, with_parts=number is not None
-    )
+    look = commands.HeadObject(request.bucket, request.key, request.version_id, with_parts=number is not None)
+    info = yield from reading(request.identity, request.access, request.bucket, look)
     read = _read(request, info, number)
     return Response(read.status, [*read.headers, ("Content-Length", str(read.length))])
 
@@ -104,9 +103,8 @@ def get_object_attributes(request: S3Request) -> Steps[Response]:
     limit = whole_number(request.headers.get("x-amz-max-parts"), "max-parts", default=_MAX_PARTS, most=_MAX_PARTS)
     name = "part-number-marker"
     after = whole_number(request.headers.get(f"x-amz-{name}"), name, default=0, most=ranges.MAX_PART_NUMBER)
-    info = yield from commands.HeadObject(
-        request.bucket, request.key, request.version_id, with_parts="ObjectParts" in wanted
-    )
+    look = commands.HeadObject(request.bucket, request.key, request.version_id, with_parts="ObjectParts" in wanted)
+    info = yield from reading(request.identity, request.access, request.bucket, look)
     conditions.check_read(request.headers, info)
     sums = checksums.elements(info.checksums.values, info.checksums.type)
     content: dict[str, Node | None] = {
@@ -150,7 +148,7 @@ def _parts_element(info: ObjectInfo, after: int, limit: int) -> Node | None:
 
 def put_object(request: S3Request) -> Steps[Response]:
     bucket, key = request.bucket, request.key
-    attributes = metadata.parse_attributes(request.headers)
+    attributes = metadata.parse_attributes(request.headers, request.writer)
     declared = checksums.declared(request.headers)
     condition = conditions.parse_write(request.headers)
     yield from conditional.refuse_hopeless(condition, bucket, key)

@@ -49,3 +49,8 @@ class Operation:
     @property
     def conditions(self) -> int:
         return len(self.query) + (self.header is not None)
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """Among rows that hold the highest is meant.  A parameter outranks a header: ``?acl`` is never a copy."""
+        return self.conditions, len(self.query)

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, NotADirectory, NotFound, RenameFlag
 from s3proto import commands as c
 from s3proto import errors as e
-from s3proto.model import BucketInfo, BucketPage
+from s3proto.acl import bucket_access
+from s3proto.model import Access, BucketInfo, BucketPage
 from s3server.store.keypath import TEMPORARY
 from s3server.store.listing import Walker, any_key
 from s3server.store.multipart import Multipart
@@ -39,16 +40,16 @@ class ObjectStore(Multipart):
     # ------------------------------------------------------------------------------------------ access
 
     @mapped
-    def check_access(self, command: c.CheckAccess) -> bool:
-        who = command.principal
-        if who.restricted:
-            return False
-        if command.bucket is None or command.action == "s3:CreateBucket":
-            return True
-        owner = self.buckets.owner(command.bucket)
-        if command.expected_owner is not None and command.expected_owner != owner.id:
-            raise e.AccessDenied()
-        return who.administrator or who.owner.id == owner.id
+    def check_access(self, command: c.CheckAccess) -> Access:
+        who, name = command.principal, command.bucket
+        if who is not None and who.restricted:
+            return Access.DENIED
+        if name is None or command.action == "s3:CreateBucket":
+            return Access.DENIED if who is None else Access.OWNER
+        access = _access(command, self.buckets.info(name))
+        if access is Access.DENIED:  # as of a second ago: what was granted since then holds at once
+            access = _access(command, self.buckets.info(name, fresh=True))
+        return access
 
     # ----------------------------------------------------------------------------------------- buckets
 
@@ -70,7 +71,7 @@ class ObjectStore(Multipart):
     def create_bucket(self, command: c.CreateBucket) -> BucketInfo:
         for _ in range(CREATE_ATTEMPTS):
             try:
-                return self.buckets.create(command.bucket, command.owner, self._now())
+                return self.buckets.create(command.bucket, command.owner, self._now(), command.acl)
             except AlreadyExists:
                 pass
             try:
@@ -93,6 +94,10 @@ class ObjectStore(Multipart):
     @mapped
     def head_bucket(self, command: c.HeadBucket) -> BucketInfo:
         return self.buckets.find(command.bucket).info
+
+    @mapped
+    def put_bucket_acl(self, command: c.PutBucketAcl) -> None:
+        self.buckets.set_acl(command.bucket, command.acl)
 
     @mapped
     def delete_bucket(self, command: c.DeleteBucket) -> None:
@@ -144,3 +149,9 @@ class ObjectStore(Multipart):
         self.fs.close()
         if self.uploads.fs is not self.fs:
             self.uploads.fs.close()
+
+
+def _access(command: c.CheckAccess, bucket: BucketInfo) -> Access:
+    if command.expected_owner is not None and command.expected_owner != bucket.owner.id:
+        return Access.DENIED
+    return bucket_access(command.principal, command.action, bucket)

@@ -24,7 +24,7 @@ from s3server.spool import Spool
 from s3server.store.keypath import MARKER, SELF
 from s3server.store.listing import Walker, list_page
 from s3server.store.publish import Condition, Publisher, Spot
-from s3server.store.record import ATTRIBUTE, Record, info_of, of_status
+from s3server.store.record import ATTRIBUTE, Record, encode_attribute, info_of, of_status
 from s3server.store.sides import Sides
 from s3server.store.state import Buckets
 from s3server.store.uploads import PartSink, Uploads
@@ -311,6 +311,29 @@ class Objects:
             record = replace(record, mtime_ms=self._now_ms())
             self._publish(spot, writer, record, Condition(command.if_match, command.if_none_match))
         return info_of(record, spot.key)
+
+    @mapped
+    def put_object_acl(self, command: c.PutObjectAcl) -> None:
+        _check_version(command.version_id)
+        spot = self._publisher.spot(command.bucket, command.key)
+        with self.fs.lock(spot.lock) as held:
+            found = self._publisher.where(spot)
+            if found is None:
+                raise self._missing(spot)
+            record = of_status(found[1], spot.key)
+            owner = record.attributes.owner
+            if command.owner is not None and (owner is None or owner.id != command.owner.id):
+                raise e.AccessDenied()
+            if record.attributes.acl == command.acl:
+                return
+            record = replace(record, attributes=replace(record.attributes, acl=command.acl))
+            # A side file keeps the ACL that it was written with: the attribute's counts.
+            attribute = self.sides.seal(spot, record)[1] if record.side is None else encode_attribute(record)
+            held.check()
+            try:
+                self.fs.set_x_attr(found[0], {ATTRIBUTE: attribute})
+            except NotFound:
+                raise self._missing(spot) from None
 
     # ----------------------------------------------------------------------------------------- deleting
 

@@ -19,7 +19,8 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from curvinefs.api import FileStatus
-from s3proto.model import Checksums, ObjectAttributes, ObjectInfo, ObjectRow, Pairs, Part
+from s3proto.acl import OBJECT_ACLS
+from s3proto.model import PRIVATE, Checksums, ObjectAttributes, ObjectInfo, ObjectRow, Owner, Pairs, Part
 from s3proto.names import is_bucket_name
 
 ATTRIBUTE = "user.s3"
@@ -192,14 +193,35 @@ def _name(value: Any) -> str:
 
 def attributes_of(f: Mapping[str, Any]) -> ObjectAttributes:
     """Build ObjectAttributes from decoded JSON."""
-    if not ("type" in f or "headers" in f or "metadata" in f or "class" in f):
+    if not ("type" in f or "headers" in f or "metadata" in f or "class" in f or "acl" in f or "writer" in f):
         return _PLAIN
     return ObjectAttributes(
         text(f["type"]) if "type" in f else None,
         _pairs(f.get("headers")),
         _pairs(f.get("metadata")),
         _name(f.get("class", "STANDARD")),
+        canned_acl(f, OBJECT_ACLS),
+        _optional(_writer, f.get("writer")),
     )
+
+
+def canned_acl(f: Mapping[str, Any], among: tuple[str, ...]) -> str:
+    """The ACL in decoded JSON; one that we do not know grants nothing."""
+    acl: Any = f.get("acl", PRIVATE)
+    return str(acl) if acl in among else PRIVATE
+
+
+def named_owner(owner_id: Any, name: Any) -> Owner:
+    """Build an Owner from decoded JSON.  Raises TypeError, ValueError."""
+    owner = Owner(text(owner_id), text(name))
+    if not (owner.id.isprintable() and owner.display_name.isprintable()):
+        raise ValueError("an owner that no document could name")
+    return owner
+
+
+def _writer(value: Any) -> Owner:
+    owner_id, name = value
+    return named_owner(owner_id, name)
 
 
 def attribute_fields(attributes: ObjectAttributes) -> dict[str, Any]:
@@ -213,6 +235,10 @@ def attribute_fields(attributes: ObjectAttributes) -> dict[str, Any]:
         f["metadata"] = dict(attributes.metadata)
     if attributes.storage_class != "STANDARD":
         f["class"] = attributes.storage_class
+    if attributes.acl != PRIVATE:
+        f["acl"] = attributes.acl
+    if attributes.owner is not None:
+        f["writer"] = (attributes.owner.id, attributes.owner.display_name)
     return f
 
 
@@ -298,14 +324,14 @@ def row_of(status: FileStatus, key: str) -> ObjectRow:
     value = status.x_attr.get(ATTRIBUTE)
     fields = None if value is None else _row_fields(value)
     if fields is not None and fields[0] == status.len and fields[1] == status.mtime_ns // 1_000_000:
-        size, mtime_ms, etag, storage_class, algorithms, checksum_type = fields
-        return ObjectRow(key, size, etag, mtime_ms / 1000, storage_class, algorithms, checksum_type)
+        size, mtime_ms, etag, storage_class, algorithms, checksum_type, owner = fields
+        return ObjectRow(key, size, etag, mtime_ms / 1000, storage_class, algorithms, checksum_type, owner)
     record = foreign(status, "")
     return ObjectRow(key, record.size, record.etag, record.mtime_ms / 1000)
 
 
 @lru_cache(maxsize=8192)
-def _row_fields(value: bytes) -> tuple[int, int, str, str, tuple[str, ...], str | None] | None:
+def _row_fields(value: bytes) -> tuple[int, int, str, str, tuple[str, ...], str | None, Owner | None] | None:
     """What a listing needs of an attribute; remembered, for listings are paged and repeated.  None: none of ours."""
     try:
         f = load_json(value)
@@ -317,6 +343,7 @@ def _row_fields(value: bytes) -> tuple[int, int, str, str, tuple[str, ...], str 
             _name(f["class"]) if "class" in f else "STANDARD",
             tuple(map(_name, checksums)) if checksums else (),
             _name(f["checksum_type"]) if checksums and f.get("checksum_type") else None,
+            _writer(f["writer"]) if "writer" in f else None,
         )
     except DAMAGE:
         return None

@@ -68,7 +68,8 @@ class Sides:
             if self.is_referred(bucket, key, side):
                 return None
             write_document(self._fs, path, encode_side(full, spot.bucket, spot.key), record.mtime_ms * 1_000_000)
-        return full
+        # The ACL is what may change under an object, and only in the attribute.
+        return replace(full, attributes=replace(full.attributes, acl=record.attributes.acl))
 
     def is_referred(self, bucket: str, key: str, side: str) -> bool:
         """True when the object at a key refers to this side file."""

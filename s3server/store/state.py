@@ -14,7 +14,7 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -30,12 +30,13 @@ from curvinefs.api import (
     NotFound,
     RenameFlag,
 )
+from s3proto.acl import BUCKET_ACLS
 from s3proto.errors import NoSuchBucket
-from s3proto.model import BucketInfo, Owner
+from s3proto.model import PRIVATE, BucketInfo, Owner
 from s3proto.names import RESERVED_BUCKETS, is_bucket_name
 from s3server.store.keypath import RESERVED
 from s3server.store.publish import temporary_name
-from s3server.store.record import ATTRIBUTE, DAMAGE, load_json, text
+from s3server.store.record import ATTRIBUTE, DAMAGE, canned_acl, load_json, named_owner
 
 ROOT = f"/{RESERVED}"
 MAX_DOCUMENT = 64 * 2**20
@@ -51,9 +52,9 @@ ADMINISTRATOR = owner_of("curvine")
 """Owner of what nobody else owns: buckets that were made as plain directories."""
 
 
-OWNER_FRESH = 1.0
-"""Seconds that another process may take to notice that a bucket of the same name is somebody else's now."""
-MAX_OWNERS = 4096
+INFO_FRESH = 1.0
+"""Seconds that another process may take to notice that an ACL grants less, or that a bucket is somebody else's now."""
+MAX_INFOS = 4096
 
 
 class Bucket(NamedTuple):
@@ -147,7 +148,7 @@ class Buckets:
         self._fs = fs
         self._region = region
         self._clock = clock
-        self._owners: dict[str, tuple[float, Owner]] = {}
+        self._infos: dict[str, tuple[float, BucketInfo]] = {}
 
     def find(self, name: str) -> Bucket:
         """Raises NoSuchBucket."""
@@ -161,23 +162,23 @@ class Buckets:
             raise NoSuchBucket(BucketName=name)
         return self.of_status(name, status)
 
-    def owner(self, name: str) -> Owner:
-        """Whose bucket it is, as of OWNER_FRESH seconds ago at most.  Raises NoSuchBucket.
+    def info(self, name: str, *, fresh: bool = False) -> BucketInfo:
+        """Whose bucket it is and who else may use it, as of INFO_FRESH seconds ago at most.  Raises NoSuchBucket.
 
-        What deletes and makes buckets in this process is seen at once.  Nothing but access hangs on it: an operation
-        on a bucket that has gone finds that out by itself.
+        ``fresh``: as of now.  What deletes and changes buckets in this process is seen at once.  Nothing but access
+        hangs on it: an operation on a bucket that has gone finds that out by itself.
         """
         now = self._clock()
-        known = self._owners.get(name)
-        if known is None or known[0] < now:
-            if len(self._owners) >= MAX_OWNERS:
-                self._owners.clear()
-            known = self._owners[name] = (now + OWNER_FRESH, self.find(name).info.owner)
+        known = self._infos.get(name)
+        if fresh or known is None or known[0] < now:
+            if len(self._infos) >= MAX_INFOS:
+                self._infos.clear()
+            known = self._infos[name] = (now + INFO_FRESH, self.find(name).info)
         return known[1]
 
     def forget(self, name: str) -> None:
-        """A bucket was deleted."""
-        self._owners.pop(name, None)
+        """A bucket was deleted or changed."""
+        self._infos.pop(name, None)
 
     def of_status(self, name: str, status: FileStatus) -> Bucket:
         """What a directory's attribute says; one that nobody made through us is the administrator's."""
@@ -185,10 +186,26 @@ class Buckets:
         bucket = None if value is None else _decoded(name, value, self._region)
         return bucket or Bucket(BucketInfo(name, status.mtime_ns / 1e9, ADMINISTRATOR, self._region), None)
 
-    def create(self, name: str, owner: Owner, created: float) -> BucketInfo:
+    def create(self, name: str, owner: Owner, created: float, acl: str = PRIVATE) -> BucketInfo:
         """Raises AlreadyExists."""
-        self._fs.mkdir(f"/{name}", _attribute(name, secrets.token_hex(12), owner, created))
-        return BucketInfo(name, created, owner, self._region)
+        info = BucketInfo(name, created, owner, self._region, acl)
+        self._fs.mkdir(f"/{name}", _attribute(info, secrets.token_hex(12)))
+        return info
+
+    def set_acl(self, name: str, acl: str) -> None:
+        """Raises NoSuchBucket."""
+        if self.find(name).info.acl == acl:
+            return
+        bucket_id = self.id_of(name)
+        with self._fs.lock(f"{name}/"):
+            bucket = self.find(name)
+            if bucket.id != bucket_id:  # another one of this name was made meanwhile
+                raise NoSuchBucket(BucketName=name)
+            try:
+                self._fs.set_x_attr(f"/{name}", dict(_attribute(bucket.info._replace(acl=acl), bucket_id)))
+            except (NotFound, NotADirectory):
+                raise NoSuchBucket(BucketName=name) from None
+        self.forget(name)
 
     def id_of(self, name: str) -> str:
         """The id that state hangs on; settled now for a directory that came by other hands.  Raises NoSuchBucket."""
@@ -200,8 +217,7 @@ class Buckets:
             if bucket.id is not None:
                 return bucket.id
             bucket_id = self._inherited_id(name) or secrets.token_hex(12)
-            info = bucket.info
-            self._fs.set_x_attr(f"/{name}", dict(_attribute(name, bucket_id, info.owner, info.created)))
+            self._fs.set_x_attr(f"/{name}", dict(_attribute(bucket.info, bucket_id)))
             return bucket_id
 
     def _inherited_id(self, name: str) -> str | None:
@@ -231,13 +247,6 @@ class Buckets:
 _ID = re.compile("[0-9a-f]{24}")
 
 
-def _owner(f: Mapping[str, Any]) -> Owner:
-    owner_id, name = text(f["owner"]), text(f["name"])
-    if not (owner_id.isprintable() and name.isprintable()):
-        raise ValueError("an owner that no document could name")
-    return Owner(owner_id, name)
-
-
 @lru_cache(maxsize=256)
 def _decoded(name: str, value: bytes, region: str) -> Bucket | None:
     """Read an attribute (every request asks for its bucket's); None when it is not one of ours."""
@@ -248,11 +257,16 @@ def _decoded(name: str, value: bytes, region: str) -> Bucket | None:
             return None
         # a directory that was copied or renamed by hand settles its id in id_of
         bucket_id = f["id"] if f.get("bucket") == name and _ID.fullmatch(f["id"]) else None
-        return Bucket(BucketInfo(name, created, _owner(f), region), bucket_id)
+        owner = named_owner(f["owner"], f["name"])
+        return Bucket(BucketInfo(name, created, owner, region, canned_acl(f, BUCKET_ACLS)), bucket_id)
     except (*DAMAGE, OverflowError):
         return None
 
 
-def _attribute(name: str, bucket_id: str, owner: Owner, created: float) -> dict[str, bytes]:
-    value = {"bucket": name, "id": bucket_id, "owner": owner.id, "name": owner.display_name, "created": created}
+def _attribute(info: BucketInfo, bucket_id: str) -> dict[str, bytes]:
+    owner = info.owner
+    value: dict[str, Any] = {"bucket": info.name, "id": bucket_id, "owner": owner.id, "name": owner.display_name}
+    value["created"] = info.created
+    if info.acl != PRIVATE:
+        value["acl"] = info.acl
     return {ATTRIBUTE: json.dumps(value, separators=(",", ":")).encode()}

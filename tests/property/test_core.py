@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from s3proto import commands, errors, model
+from s3proto.acl import BUCKET_ACLS, OBJECT_ACLS
 from s3proto.commands import AllowEarlyHead, CheckAccess, Command, LookupSigningKey, SignV2
 from s3proto.http import Headers, Response, Span
 from s3proto.operations import BUCKET, OBJECT, OPERATIONS, SERVICE, SUB_RESOURCES, Resource, resolve
@@ -72,13 +73,14 @@ def meant(draw: st.DrawFn) -> Asked:
         "content-md5": MD5_OF_ZEROS,
         "x-amz-object-attributes": "ETag,Checksum,ObjectParts",
     }
-    headers |= {row.header: "private" if row.header == "x-amz-acl" else "bucket/key"} if row.header else {}
+    headers |= {row.header: "bucket/key"} if row.header else {}
     text = "&".join(f"{name}={quote(value)}" for name, value in query.items())
     return row.method, f"{path}?{text}", headers | (draw(HEADERS) if draw(st.booleans()) else {})
 
 
 # ------------------------------------------------------------------------------------------------ answers
 
+STRANGER = model.Owner("b" * 64, "bob")
 SIZES = st.integers(0, 2**50)
 TIMES = st.floats(0, 4e9)
 HEX = st.text("0123456789abcdef", min_size=32, max_size=32)
@@ -92,6 +94,8 @@ ATTRIBUTES = st.builds(
     ),
     st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), max_size=2).map(tuple),
     st.sampled_from(["STANDARD", "GLACIER"]),
+    st.sampled_from(OBJECT_ACLS),
+    st.sampled_from([None, OWNER, STRANGER]),
 )
 PARTS = st.builds(model.Part, st.integers(1, 10_000), SIZES, HEX, TIMES, SUMS, st.just("id"))
 PART_TUPLES = st.lists(PARTS, max_size=3, unique_by=lambda part: part.number).map(lambda p: tuple(sorted(p)))
@@ -99,7 +103,7 @@ INFOS = st.builds(
     model.ObjectInfo, XML_TEXT, SIZES, HEX, TIMES, ATTRIBUTES, CHECKSUMS, st.none(), st.none() | PART_TUPLES
 )
 REGIONS = st.sampled_from(["us-east-1", "eu-west-1"])
-BUCKETS = st.builds(model.BucketInfo, st.just("bucket"), TIMES, st.just(OWNER), REGIONS)
+BUCKETS = st.builds(model.BucketInfo, st.just("bucket"), TIMES, st.just(OWNER), REGIONS, st.sampled_from(BUCKET_ACLS))
 UPLOADS = st.builds(
     model.Upload,
     XML_TEXT,
@@ -112,7 +116,17 @@ UPLOADS = st.builds(
     st.none() | st.builds(model.Completed, HEX, CHECKSUMS, HEX),
 )
 CLASSES = st.sampled_from(["STANDARD", "GLACIER"])
-ROWS = st.builds(model.ObjectRow, XML_TEXT, SIZES, HEX, TIMES, CLASSES, st.sampled_from([(), ("CRC32",)]), st.none())
+ROWS = st.builds(
+    model.ObjectRow,
+    XML_TEXT,
+    SIZES,
+    HEX,
+    TIMES,
+    CLASSES,
+    st.sampled_from([(), ("CRC32",)]),
+    st.none(),
+    st.sampled_from([None, STRANGER]),
+)
 DIGESTS = {"md5": bytes(16), "sha256": bytes(32), "sha1": bytes(20), "crc32": bytes(4), "crc32c": bytes(4)}
 DIGESTS["crc64nvme"] = bytes(8)
 DOCUMENTS = st.binary(max_size=20) | st.sampled_from(
@@ -120,6 +134,11 @@ DOCUMENTS = st.binary(max_size=20) | st.sampled_from(
         b"<Delete><Object><Key>k</Key></Object></Delete>",
         b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part></CompleteMultipartUpload>",
         b"<CreateBucketConfiguration/>",
+        b"<AccessControlPolicy><Owner><ID>"
+        + OWNER.id.encode()
+        + b"</ID></Owner><AccessControlList><Grant><Grantee><ID>"
+        + OWNER.id.encode()
+        + b"</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>",
     ]
 )
 
@@ -135,18 +154,20 @@ ERRORS = st.sampled_from(
 ANSWERS: dict[type[Command[Any]], st.SearchStrategy[Any]] = {
     LookupSigningKey: st.sampled_from([KEY, KEY, KEY, None]),
     SignV2: st.none(),
-    CheckAccess: st.sampled_from([True, True, True, False]),
+    CheckAccess: st.sampled_from(model.Access),
     AllowEarlyHead: st.none(),
     commands.ReceiveBody: st.builds(model.Received, st.just("content"), SIZES, st.just(DIGESTS)),
     commands.ReceiveDocument: st.builds(model.Document, DOCUMENTS, st.just(DIGESTS)),
     commands.ListBuckets: st.builds(model.BucketPage, st.lists(BUCKETS, max_size=2).map(tuple), st.booleans()),
     commands.CreateBucket: BUCKETS,
     commands.HeadBucket: BUCKETS,
+    commands.PutBucketAcl: st.none(),
     commands.DeleteBucket: st.none(),
     commands.ListObjects: pages(ROWS, model.ListPage),
     commands.HeadObject: INFOS,
     commands.OpenObject: st.builds(model.OpenedObject, INFOS, st.just("content")),
     commands.PutObject: INFOS,
+    commands.PutObjectAcl: st.none(),
     commands.CopyObject: INFOS,
     commands.DeleteObject: st.builds(model.DeleteResult, XML_TEXT, st.none() | st.text(max_size=3), st.none()),
     commands.DeleteObjects: st.lists(
@@ -199,7 +220,7 @@ def test_any_request_and_any_answers_give_one_response(asked: Asked, is_signed: 
             return data.draw(ERRORS)()
         reply = data.draw(ANSWERS[type(command)])
         if isinstance(command, CheckAccess):
-            allowed = reply is True
+            allowed = reply is not model.Access.DENIED
         return reply
 
     check(run(serve((signed if is_signed else head)(*asked), CONTEXT), answer), asked[0])

@@ -13,7 +13,7 @@ import pytest
 
 from s3proto import auth, sigv2, sigv4
 from s3proto.auth import Identity
-from s3proto.commands import CheckAccess, Command, LookupSigningKey, SignV2
+from s3proto.commands import CheckAccess, Command, HeadObject, LookupSigningKey, OpenObject, SignV2
 from s3proto.context import Context
 from s3proto.errors import (
     AccessDenied,
@@ -22,16 +22,18 @@ from s3proto.errors import (
     InvalidAccessKeyId,
     InvalidArgument,
     InvalidToken,
+    NoSuchKey,
     RequestNotImplemented,
     RequestTimeTooSkewed,
     S3Error,
     SignatureDoesNotMatch,
 )
 from s3proto.http import Headers, RequestHead
-from s3proto.model import Owner, Principal, SignatureV2, SigningKey
+from s3proto.model import Access, ObjectAttributes, ObjectInfo, OpenedObject, Owner, Principal, SignatureV2, SigningKey
 from s3proto.names import Target, parse_query
 from s3proto.sigv4 import PayloadKind
-from tests.drive import run
+from tests.drive import Step, drive, run
+from tests.s3_requests import info
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 OWNER = Principal(Owner("0" * 64, "owner"), "AKIA")
@@ -242,11 +244,11 @@ def test_authorize() -> None:
     identity = Identity(OWNER, sigv4.PayloadSpec(), sent)
     asked: list[Command[Any]] = []
 
-    def allow(command: Command[Any]) -> bool:
+    def allow(command: Command[Any]) -> Access:
         asked.append(command)
-        return True
+        return Access.OBJECT
 
-    assert run(auth.authorize(identity, "s3:PutObject", "b", "k"), allow) is OWNER
+    assert run(auth.authorize(identity, "s3:PutObject", "b", "k"), allow) is Access.OBJECT
     source = auth.authorize(identity, "s3:GetObject", "c", "d", owner_header="x-amz-source-expected-bucket-owner")
     run(source, allow)
     assert asked == [
@@ -258,6 +260,42 @@ def test_authorize() -> None:
 def test_authorize_refuses() -> None:
     identity = Identity(OWNER, sigv4.PayloadSpec(), head())
     with pytest.raises(AccessDenied):
-        run(auth.authorize(identity, "s3:ListAllMyBuckets"), lambda command: False)
+        run(auth.authorize(identity, "s3:ListAllMyBuckets"), lambda command: Access.DENIED)
+
+
+def test_anonymous_goes_the_same_way() -> None:
+    identity = Identity(None, sigv4.PayloadSpec(), head())
+    asked = (CheckAccess(None, "s3:GetObject", "b", "k"), Access.OBJECT)
+    assert drive(auth.authorize(identity, "s3:GetObject", "b", "k"), [asked]) is Access.OBJECT
+
+
+PUBLIC, CLOSED = ObjectAttributes(acl="public-read"), ObjectAttributes()
+
+
+def reading(access: Access, *script: Step) -> ObjectInfo:
+    identity = Identity(None, sigv4.PayloadSpec(), head())
+    return drive(auth.reading(identity, access, "b", HeadObject("b", "k")), script)
+
+
+def test_reading_asks_the_object_that_was_found() -> None:
+    look = HeadObject("b", "k")
+    public, closed = info("k", attributes=PUBLIC), info("k", attributes=CLOSED)
+    assert reading(Access.OBJECT, (look, public)) is public
+    assert reading(Access.OWNER, (look, closed)) is closed
     with pytest.raises(AccessDenied):
-        run(auth.authorize(Identity(None, sigv4.PayloadSpec(), head()), "s3:GetObject", "b", "k"), ask_nothing)
+        reading(Access.OBJECT, (look, closed))
+    identity = Identity(None, sigv4.PayloadSpec(), head())
+    handle = OpenedObject(closed, "content")
+    with pytest.raises(AccessDenied):
+        drive(auth.reading(identity, Access.OBJECT, "b", OpenObject("b", "k")), [(OpenObject("b", "k"), handle)])
+
+
+@pytest.mark.parametrize(
+    ("may_list", "error"), [(Access.GUEST, NoSuchKey), (Access.DENIED, AccessDenied)], ids=["lists", "lists-not"]
+)
+def test_only_who_may_list_is_told_that_an_object_is_missing(may_list: Access, error: type[Exception]) -> None:
+    missing = (HeadObject("b", "k"), NoSuchKey())
+    with pytest.raises(error):
+        reading(Access.OBJECT, missing, (CheckAccess(None, "s3:ListBucket", "b"), may_list))
+    with pytest.raises(NoSuchKey):
+        reading(Access.OWNER, missing)

@@ -4,7 +4,7 @@ from base64 import b64encode
 import pytest
 
 from s3proto import commands, errors
-from s3proto.commands import CreateBucket, DeleteBucket, HeadBucket, ListObjects, ReceiveDocument
+from s3proto.commands import CreateBucket, DeleteBucket, HeadBucket, ListObjects, PutBucketAcl, ReceiveDocument
 from s3proto.context import Settings
 from s3proto.listing import make_token
 from s3proto.model import DeleteEntry, DeleteResult, Document, ListPage, ObjectRow
@@ -76,7 +76,8 @@ def test_illegal_names_are_refused_before_anything() -> None:
 
 def test_creating_again_is_fine_in_us_east_1_only() -> None:
     again: list[Step] = [EMPTY, (CreateBucket, errors.BucketAlreadyOwnedByYou())]
-    assert call("PUT", "/bucket", script=again).status == 200
+    reset: Step = PutBucketAcl("bucket", "public-read"), None
+    assert call("PUT", "/bucket", {"x-amz-acl": "public-read"}, script=[*again, reset]).status == 200
     with pytest.raises(errors.BucketAlreadyOwnedByYou):
         call("PUT", "/bucket", script=again, settings=Settings("eu-west-1"))
 

@@ -10,12 +10,12 @@ from s3proto.commands import (
     OpenObject,
     UploadPartCopy,
 )
-from s3proto.model import Checksums, ObjectAttributes, Part, Upload
+from s3proto.model import Access, Checksums, ObjectAttributes, Part, Upload
 from tests.drive import Step
 from tests.s3_requests import MD5, NOW, OWNER, PRINCIPAL, call, info, opened, texts
 
 SOURCE = {"x-amz-copy-source": "/other/a%20b"}
-ALLOWED: Step = (CheckAccess(PRINCIPAL, "s3:GetObject", "other", "a b"), True)
+ALLOWED: Step = (CheckAccess(PRINCIPAL, "s3:GetObject", "other", "a b"), Access.OWNER)
 OPEN: Step = (OpenObject("other", "a b"), opened("a b"))
 EARLY: Step = (AllowEarlyHead, None)
 PLAIN = ObjectAttributes("text/plain")
@@ -46,7 +46,7 @@ def test_versions_of_sources() -> None:
     headers = {"x-amz-copy-source": "other/k?versionId=null", "x-amz-source-expected-bucket-owner": "me"}
     source = opened("k", version_id="null")
     script: list[Step] = [
-        (CheckAccess(PRINCIPAL, "s3:GetObjectVersion", "other", "k", "me"), True),
+        (CheckAccess(PRINCIPAL, "s3:GetObjectVersion", "other", "k", "me"), Access.OWNER),
         (OpenObject("other", "k", "null"), source),
         EARLY,
         (CopyObject(source, "bucket", "key", PLAIN), info()),
@@ -63,7 +63,7 @@ def test_a_composite_checksum_becomes_a_whole_one() -> None:
 
 
 ITSELF = {"x-amz-copy-source": "bucket/key"}
-ITSELF_ALLOWED: Step = (CheckAccess(PRINCIPAL, "s3:GetObject", "bucket", "key"), True)
+ITSELF_ALLOWED: Step = (CheckAccess(PRINCIPAL, "s3:GetObject", "bucket", "key"), Access.OWNER)
 ITSELF_OPEN: Step = (OpenObject("bucket", "key"), opened())
 
 
@@ -93,7 +93,7 @@ def test_copying_an_object_to_itself_with_changes(headers: dict[str, str]) -> No
         ({"x-amz-copy-source": ""}, [], errors.InvalidArgument),
         (SOURCE | {"x-amz-metadata-directive": "MOVE"}, [], errors.InvalidArgument),
         (SOURCE | {"x-amz-checksum-algorithm": "MD4"}, [], errors.InvalidRequest),
-        (SOURCE, [(ALLOWED[0], False)], errors.AccessDenied),
+        (SOURCE, [(ALLOWED[0], Access.DENIED)], errors.AccessDenied),
         (SOURCE, [(ALLOWED[0], errors.NoSuchBucket())], errors.NoSuchBucket),
         (SOURCE, [ALLOWED, (OPEN[0], errors.NoSuchKey())], errors.NoSuchKey),
         (SOURCE | {"x-amz-copy-source-if-match": "x"}, [ALLOWED, OPEN], errors.PreconditionFailed),

@@ -5,7 +5,7 @@ import pytest
 from s3proto import errors
 from s3proto.commands import CheckAccess, DeleteObject, HeadObject, LookupSigningKey, OpenObject
 from s3proto.http import Headers, RequestHead, Response, Span
-from s3proto.model import DeleteResult
+from s3proto.model import Access, DeleteResult
 from s3proto.protocol import serve
 from tests.drive import Step, drive
 from tests.s3_requests import CONTEXT, KEY, MD5, PRINCIPAL, head, opened, signed, texts, tree
@@ -14,7 +14,7 @@ KNOWN: Step = (LookupSigningKey("AKIAEXAMPLE", "20231114", "us-east-1", "s3"), K
 
 
 def allowed(action: str, bucket: str | None = "bucket", key: str | None = "key") -> Step:
-    return CheckAccess(PRINCIPAL, action, bucket, key), True
+    return CheckAccess(PRINCIPAL, action, bucket, key), Access.OWNER
 
 
 def ask(request: RequestHead, *script: Step) -> Response:
@@ -89,13 +89,17 @@ def test_an_error_s_own_headers_are_sent() -> None:
 @pytest.mark.parametrize(
     ("request_head", "script", "code"),
     [
-        (head("GET", "/bucket/key"), [], "AccessDenied"),
-        (head("GET", "/"), [], "AccessDenied"),
+        (
+            head("GET", "/bucket/key"),
+            [(CheckAccess(None, "s3:GetObject", "bucket", "key"), Access.DENIED)],
+            "AccessDenied",
+        ),
+        (head("GET", "/"), [(CheckAccess(None, "s3:ListAllMyBuckets"), Access.DENIED)], "AccessDenied"),
         (head("GET", "/b"), [], "InvalidBucketName"),
         (head("GET", "/bucket/%zz"), [], "InvalidURI"),
         (head("PATCH", "/bucket"), [], "MethodNotAllowed"),
         (signed("GET", "/bucket/key"), [(KNOWN[0], None)], "InvalidAccessKeyId"),
-        (signed("PUT", "/bucket?policy"), [KNOWN, (allowed("s3:*", key=None)[0], False)], "AccessDenied"),
+        (signed("PUT", "/bucket?policy"), [KNOWN, (allowed("s3:*", key=None)[0], Access.DENIED)], "AccessDenied"),
         (signed("PUT", "/bucket?policy"), [KNOWN, allowed("s3:*", key=None)], "NotImplemented"),
         (signed("PUT", "/bucket/key", {"x-amz-tagging": "a=b"}), [KNOWN, allowed("s3:PutObject")], "NotImplemented"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import pytest
 from blake3 import blake3
@@ -80,20 +81,23 @@ def test_limits(declared: bool) -> None:
         receiver(BufferPool(3)).body(Source(data), decoder, (), spool, len(data) - 1)
     decoder = PlainDecoder(len(data) if declared else None)
     with pytest.raises(MaxMessageLengthExceeded):
-        receiver(BufferPool(3)).document(Source(data), decoder, (), len(data) - 1)
+        receiver(BufferPool(3)).document(Source(data), decoder, (), len(data) - 1, ExitStack())
 
 
 def test_documents_share_the_memory_budget() -> None:
     budget = MemoryBudget(200_000)
     everything = receiver(BufferPool(0), budget)
-    document = everything.document(Source(content_of(150_000)), PlainDecoder(150_000), ("md5",), 1 << 20)
-    assert document.data == content_of(150_000) and document.digests["md5"] == hashlib.md5(document.data).digest()
+    with ExitStack() as opened:
+        document = everything.document(Source(content_of(150_000)), PlainDecoder(150_000), ("md5",), 1 << 20, opened)
+        assert document.data == content_of(150_000) and document.digests["md5"] == hashlib.md5(document.data).digest()
+        assert budget.used >= 150_000 - FREE_DOCUMENT, "it is about to be parsed"
     assert budget.used == 0
-    with pytest.raises(SlowDown):
-        everything.document(Source(content_of(400_000)), PlainDecoder(400_000), (), 1 << 20)
+    with pytest.raises(SlowDown), ExitStack() as opened:
+        everything.document(Source(content_of(400_000)), PlainDecoder(400_000), (), 1 << 20, opened)
     assert budget.used == 0
     assert budget.take(200_000)
-    small = everything.document(Source(content_of(FREE_DOCUMENT)), PlainDecoder(None), (), 1 << 20)
+    with ExitStack() as opened:
+        small = everything.document(Source(content_of(FREE_DOCUMENT)), PlainDecoder(None), (), 1 << 20, opened)
     assert len(small.data) == FREE_DOCUMENT
 
 
