@@ -160,7 +160,8 @@ def check_dates(claim: Claim, settings: Settings, now: float) -> None:
 def parse_authorization(head: RequestHead, settings: Settings) -> Claim:
     """Read the Authorization header.
 
-    Raises AuthorizationHeaderMalformed, AccessDenied (no date, a header that is not signed), InvalidRequest (a body without x-amz-content-sha256), InvalidArgument, RequestNotImplemented.
+    Raises AuthorizationHeaderMalformed, AccessDenied (no date, a header that is not signed), InvalidRequest
+    (a body without x-amz-content-sha256), InvalidArgument, RequestNotImplemented.
     """
     headers = head.headers
     algorithm, _, rest = (headers.get("authorization") or "").partition(" ")
