@@ -129,6 +129,9 @@ def parse(data: bytes, root: str, *, max_bytes: int, max_elements: int = 120_000
     """
     if len(data) > max_bytes:
         raise MaxMessageLengthExceeded(MaxMessageLengthBytes=max_bytes)
+    # A tag of a megabyte would be a hundred thousand attributes before anybody could stop it.
+    if any(data.find(b">", at, at + _TAG) < 0 for at in range(0, len(data) - _TAG, _TAG)):
+        raise MalformedXML
     builder = _Builder(max_elements, max_depth)
     # The encoding given overrides the declaration: S3 documents are UTF-8 and Python's codecs stay out of reach.
     parser = DefusedXMLParser(target=builder, encoding="utf-8", forbid_dtd=True)
@@ -140,6 +143,10 @@ def parse(data: bytes, root: str, *, max_bytes: int, max_elements: int = 120_000
     if builder.root is None or builder.root.name != root:
         raise MalformedXML
     return builder.root
+
+
+_TAG = 32 * 1024
+"""Bytes among which a document of S3's has the end of a tag."""
 
 
 class _Builder:

@@ -157,9 +157,8 @@ class Receiver:
         """Receive a whole small body into memory.
 
         What it takes of the memory budget it keeps until ``opened`` is closed: a parsed document is larger than its
-        text, and a hundred at a time would be too much.  Raises MaxMessageLengthExceeded past ``limit``
-        bytes, SlowDown when the memory budget is spent, and what
-        decoder and source raise.
+        text, and a hundred at a time would be too much.  Raises MaxMessageLengthExceeded past ``limit`` bytes,
+        SlowDown when the memory budget is spent, and what decoder and source raise.
         """
         expected = decoder.expected_size or 0
         if expected > limit:

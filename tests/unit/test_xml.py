@@ -70,6 +70,13 @@ def test_the_declared_encoding_changes_nothing(encoding: str) -> None:
     assert parse(f'<?xml version="1.0" encoding="{encoding}"?><A>\xe9</A>').text == "\xe9"
 
 
+@pytest.mark.parametrize("size", [40_000, 100_000])
+def test_a_tag_has_an_end(size: int) -> None:
+    assert parse("<A>" + "<B/>" * size + "</A>", max_bytes=1 << 20).children
+    with pytest.raises(MalformedXML):
+        parse("<A " + " ".join(f"a{n}=''" for n in range(size)) + "/>", max_bytes=2 << 20)
+
+
 def test_limits() -> None:
     assert parse("<A><B><C/></B></A>", max_depth=3, max_elements=3).children
     with pytest.raises(MalformedXML):
