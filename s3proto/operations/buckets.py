@@ -151,7 +151,7 @@ def delete_objects(request: S3Request) -> Steps[Response]:
     if declared is None and "content-md5" not in request.headers:
         raise InvalidRequest("Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
     body = yield from receive_document(request, limit=limit, declared=declared)
-    root = xml.parse(body, "Delete", max_bytes=limit)
+    root = xml.parse(body, "Delete", max_bytes=limit, max_elements=10 * MAX_DELETED)
     entries = [_delete_entry(element) for element in root.all("Object")]
     if not 1 <= len(entries) <= MAX_DELETED:
         raise MalformedXML

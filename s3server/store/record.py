@@ -26,7 +26,7 @@ from s3proto.names import is_bucket_name
 ATTRIBUTE = "user.s3"
 """The one attribute that the gateway writes: on objects, buckets, parts and directories made for a key."""
 INLINE = 2048
-"""Bytes of JSON kept in the attribute; what is longer moves to the side file."""
+"""Bytes of JSON kept in the attribute; what is longer moves to the side file, and in an attribute is not ours."""
 MADE_BY_US = {ATTRIBUTE: b"{}"}
 """Attributes of a directory that was made for a key and goes with its last one."""
 
@@ -90,7 +90,7 @@ def encode_side(record: Record, bucket: str, key: str) -> bytes:
 
 def decode(value: bytes | None) -> Record | None:
     """Read an attribute's JSON; None when it is missing or is not a record of an object."""
-    return None if value is None else _decoded(value)
+    return None if value is None or len(value) > INLINE else _decoded(value)
 
 
 @lru_cache(maxsize=4096)
@@ -322,7 +322,7 @@ def info_of(record: Record, key: str, *, with_parts: bool = False) -> ObjectInfo
 def row_of(status: FileStatus, key: str) -> ObjectRow:
     """One entry of a listing; reads no more of the JSON than it needs."""
     value = status.x_attr.get(ATTRIBUTE)
-    fields = None if value is None else _row_fields(value)
+    fields = None if value is None or len(value) > INLINE else _row_fields(value)
     if fields is not None and fields[0] == status.len and fields[1] == status.mtime_ns // 1_000_000:
         size, mtime_ms, etag, storage_class, algorithms, checksum_type, owner = fields
         return ObjectRow(key, size, etag, mtime_ms / 1000, storage_class, algorithms, checksum_type, owner)

@@ -96,6 +96,13 @@ def test_a_row_agrees_with_the_record(record: Record) -> None:
     assert row.storage_class == record.attributes.storage_class and row.checksum_type == record.checksums.type
 
 
+def test_a_long_attribute_is_not_ours() -> None:
+    """Nor is it remembered: other tools may set 64 KiB of it on any number of files."""
+    value = b'{"etag":"e","size":3,"mtime":1000000000000,"x":"' + b"x" * INLINE + b'"}'
+    status = FileStatus(FileKind.FILE, 255, 3, 10**18, {ATTRIBUTE: value})
+    assert of_status(status, "k") == foreign(status, "k") and row_of(status, "k").etag == foreign(status, "").etag
+
+
 garbage = st.one_of(
     st.binary(max_size=40),
     st.sampled_from(
