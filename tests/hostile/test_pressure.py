@@ -178,6 +178,19 @@ def test_bodies_in_memory_have_a_budget(gateway: Gateway) -> None:
         assert resident(gateway) < before + GROWTH
 
 
+@pytest.mark.parametrize(
+    "inner", [b"<Part><PartNumber>1</PartNumber></Part>" * 40_000, b"<a " + b"a=''" * 400_000], ids=["elements", "tag"]
+)
+def test_parsed_documents_have_a_budget(gateway: Gateway, inner: bytes) -> None:
+    """Each is within its limit; it is all of them at once that would not fit."""
+    before = resident(gateway)
+    data = signed(gateway, "POST", "/bkt/k?uploadId=x", b"<CompleteMultipartUpload>" + inner)
+    with crowd(gateway, (24, data)) as clients:
+        told = {client.answer().told for client in clients}
+    assert told <= {(400, "MalformedXML"), (503, "SlowDown")}
+    assert resident(gateway) < before + 4 * GROWTH
+
+
 def test_a_large_object_costs_no_memory_either_way(gateway: Gateway) -> None:
     before = resident(gateway)
     size = 128 * MIB
