@@ -12,8 +12,8 @@ from __future__ import annotations
 from s3proto.auth import authenticate, authorize
 from s3proto.commands import Steps
 from s3proto.context import Context
-from s3proto.errors import AccessForbidden, S3Error
-from s3proto.http import RequestHead, Response, remembered
+from s3proto.errors import AccessForbidden, BadRequest, S3Error
+from s3proto.http import Headers, RequestHead, Response, remembered
 from s3proto.metadata import refuse_unsupported
 from s3proto.names import Target, parse_query, parse_target
 from s3proto.operations import BUCKET, OBJECT, SERVICE, Resource, resolve
@@ -26,7 +26,7 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
     target = Target(None, None)
     try:
         if head.method == "OPTIONS":
-            raise AccessForbidden(Method=head.headers.get("access-control-request-method", ""), ResourceType="BUCKET")
+            raise _preflight_refusal(head.headers)
         target = remembered(head, "target", lambda: parse_target(head, context.settings))
         query = remembered(head, "query", lambda: dict(reversed(parse_query(head.raw_query))))
         identity = yield from authenticate(head, target, context)
@@ -42,6 +42,14 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
         return (yield from operation.run(request))
     except S3Error as error:
         return error_response(error, head, target.bucket, target.key, context)
+
+
+def _preflight_refusal(headers: Headers) -> S3Error:
+    if "origin" not in headers:
+        return BadRequest("Insufficient information. Origin request header needed.")
+    if (method := headers.get("access-control-request-method")) is None:
+        return BadRequest("Invalid Access-Control-Request-Method: null")
+    return AccessForbidden(Method=method, ResourceType="BUCKET")
 
 
 def _resource(target: Target) -> Resource:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from curvinefs.api import FileKind, FileStatus
 from s3proto import metadata, xml
+from s3proto.acl import OBJECT_ACLS
 from s3proto.checksums import elements
 from s3proto.checksums import headers as checksum_headers
 from s3proto.http import response_head
@@ -48,7 +49,15 @@ records = st.builds(
     etag=st.from_regex("[0-9a-f]{32}(-[1-9]{1,4})?", fullmatch=True),
     size=st.integers(0, 1 << 50),
     mtime_ms=st.integers(0, 1 << 42),
-    attributes=st.builds(ObjectAttributes, st.none() | text, pairs, pairs, st.sampled_from(["STANDARD", "GLACIER"])),
+    attributes=st.builds(
+        ObjectAttributes,
+        st.none() | text,
+        pairs,
+        pairs,
+        st.sampled_from(["STANDARD", "GLACIER"]),
+        st.sampled_from(OBJECT_ACLS),
+        st.none() | st.builds(Owner, word, st.just("bob")),
+    ),
     checksums=checksums,
     blake3=st.none() | st.just("ab" * 32),
     parts=st.none()
@@ -74,6 +83,7 @@ def test_a_long_record_comes_back_in_two_pieces(record: Record) -> None:
     assert decode_side(encode_side(record, "bucket", "key")) == ("bucket", "key", "0" * 32, record)
     short = decode(encode_attribute(record))
     assert short is not None and short.side == record.side
+    assert (short.attributes.acl, short.attributes.owner) == (record.attributes.acl, record.attributes.owner)
     assert (short.etag, short.size, short.mtime_ms, short.checksums) == (
         record.etag,
         record.size,
@@ -93,12 +103,26 @@ def test_a_row_agrees_with_the_record(record: Record) -> None:
     row = row_of(status_of(record, encode(record)), "k")
     info = info_of(record, "k")
     assert (row.key, row.size, row.etag, row.last_modified) == (info.key, info.size, info.etag, info.last_modified)
-    assert row.storage_class == record.attributes.storage_class and row.checksum_type == record.checksums.type
+    assert row.storage_class == record.attributes.storage_class and row.owner == record.attributes.owner
+    assert row.checksum_type == record.checksums.type
 
 
 def test_a_long_attribute_is_not_ours() -> None:
     """Nor is it remembered: other tools may set 64 KiB of it on any number of files."""
     value = b'{"etag":"e","size":3,"mtime":1000000000000,"x":"' + b"x" * INLINE + b'"}'
+    status = FileStatus(FileKind.FILE, 255, 3, 10**18, {ATTRIBUTE: value})
+    assert of_status(status, "k") == foreign(status, "k") and row_of(status, "k").etag == foreign(status, "").etag
+
+
+def test_an_acl_that_nobody_knows_grants_nothing() -> None:
+    for acl in ('"world"', "7", "null", "true"):
+        record = decode(f'{{"etag":"e","size":3,"mtime":1,"acl":{acl}}}'.encode())
+        assert record is not None and record.attributes.acl == "private"
+
+
+@pytest.mark.parametrize("writer", ["[]", '["a"]', '["a",1]', '["a\\n","b"]', '["a","b","c"]', "{}", "7"])
+def test_a_writer_that_is_none_makes_a_foreign_file(writer: str) -> None:
+    value = f'{{"etag":"e","size":3,"mtime":1000000000000,"writer":{writer}}}'.encode()
     status = FileStatus(FileKind.FILE, 255, 3, 10**18, {ATTRIBUTE: value})
     assert of_status(status, "k") == foreign(status, "k") and row_of(status, "k").etag == foreign(status, "").etag
 
