@@ -327,7 +327,7 @@ class Loop:
             if connection.state is not State.HEAD:
                 connection.state = State.HEAD
                 connection.deadline = now + self._limits.head_timeout
-        elif self._ending:
+        elif self._called(now):
             self._close(connection)
             return
         else:
@@ -424,9 +424,9 @@ class Loop:
     def _sweep(self, now: float) -> None:
         """Close what has passed its deadline."""
         self._sweep_at = now + SWEEP
-        hurry = self._ending and now >= self._shuts_at + self._limits.last_call
+        called = self._called(now)
         for connection in list(self._connections.values()):
-            if connection.deadline <= now or hurry and self._is_idle(connection):
+            if connection.deadline <= now or called and self._is_idle(connection):
                 with self._lock:
                     waits = connection.registered != 0
                 if waits:
@@ -447,6 +447,10 @@ class Loop:
         while self._door.fd >= 0 and len(self._connections) < self._limits.max_connections and self._accept():
             pass
         self._door.close()
+
+    def _called(self, now: float) -> bool:
+        """Whether the last call is over, for connections too."""
+        return self._ending and now >= self._shuts_at + self._limits.last_call
 
     @staticmethod
     def _is_idle(connection: Connection) -> bool:

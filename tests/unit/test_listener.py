@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 from pathlib import Path
 
@@ -64,3 +65,25 @@ def test_a_certificate_that_cannot_be_loaded(tmp_path: Path) -> None:
     for cert in (tmp_path / "missing.pem", broken):
         with pytest.raises(ListenError, match="cannot be loaded"):
             Listener(Address("127.0.0.1", 0), cert, broken)
+
+
+def test_newcomers_are_left_out_while_the_queue_is_emptied() -> None:
+    """Without an answer, not refused: they try again by themselves.  Who is in already, is served."""
+    listener = Listener(Address("127.0.0.1", 0))
+    try:
+        address = ("127.0.0.1", listener.address.port)
+        with socket.create_connection(address, 10) as early, socket.socket() as late:
+            listener.leave_newcomers()
+            late.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                late.connect(address)
+            accepted, peer = listener.accept()
+            with accepted:
+                assert peer == f"127.0.0.1:{early.getsockname()[1]}"
+                early.sendall(b"x")
+                assert accepted.recv(1) == b"x"
+            with pytest.raises(BlockingIOError):
+                listener.accept()
+            assert select.select([], [late], [], 0)[1] == []
+    finally:
+        listener.server_close()

@@ -178,6 +178,23 @@ def test_ending_finishes_what_is_in_flight() -> None:
         assert headers["connection"] == "close" and body == content_of(4)
 
 
+def test_at_its_end_a_loop_takes_those_who_are_on_the_way() -> None:
+    """Queued, connected, or about to use a connection again: each is answered once more."""
+    with toy_server(Limits(last_call=1.5)) as server, server.connect() as kept, server.connect() as fresh:
+        kept.sendall(get("/bytes/1"))
+        read_response(kept)
+        server.loop.end()
+        with server.connect() as late:
+            for sock in (late, kept, fresh):
+                sock.sendall(get("/bytes/2"))
+            for sock in (late, kept, fresh):
+                status, headers, body = read_response(sock)
+                assert (status, headers["connection"], body) == (200, "close", content_of(2))
+        assert server.loop.idle.wait(PATIENCE)
+        with pytest.raises(ConnectionRefusedError):
+            server.connect()
+
+
 def test_health() -> None:
     with toy_server() as server, server.connect() as sock:
         sock.sendall(get("/healthz"))

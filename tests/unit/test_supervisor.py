@@ -174,6 +174,28 @@ def test_draining_is_bounded(tmp_path: Path) -> None:
         assert gateway.wait() == 0 and "still busy" in gateway.log()
 
 
+def test_draining_is_announced(tmp_path: Path) -> None:
+    """503 for load balancers, and everything else as ever, until the time is up or somebody says again that it is."""
+    with running(tmp_path, "--drain-delay-secs", "3600") as gateway:
+        assert gateway.ask() == 200
+        gateway.signal(signal.SIGTERM)
+        until = time.monotonic() + PATIENCE
+        while gateway.ask() != 503:
+            assert time.monotonic() < until
+        with gateway.connect() as sock:
+            sock.sendall(get("/"))
+            status, headers, _ = read_response(sock)
+        assert status == 403 and headers["connection"] == "close"
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+
+
+def test_an_interrupt_waits_for_no_balancer(tmp_path: Path) -> None:
+    with running(tmp_path, "--drain-delay-secs", "3600") as gateway:
+        gateway.signal(signal.SIGINT)
+        assert gateway.wait() == 0
+
+
 def test_a_port_in_use(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
