@@ -14,6 +14,7 @@ import filecmp
 import os
 import re
 import secrets
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -176,19 +177,23 @@ def _stores() -> Iterator[object]:
 
 
 @pytest.fixture(scope="module", params=_stores())
-def fleet(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Gateway]]:
-    """Three gateways, processes of their own, over one store and one credentials file."""
-    top = tmp_path_factory.mktemp("fleet")
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The settings that make gateways one: a store and a credentials file."""
+    top = tmp_path_factory.mktemp("shared")
     store = (top / "data").as_uri()
     if request.param == "curvine":
         if not os.environ.get("CURVINE_MASTERS"):
             pytest.skip("CURVINE_MASTERS is not set")
         store = f"curvine://{os.environ['CURVINE_MASTERS']}/"
-    made = []
-    for number in range(3):
-        (top / str(number)).mkdir()
-        settings = {"store": store, "credentials_path": top / "0" / "credentials.jsonl", "domain": DOMAIN}
-        made.append(Gateway(top / str(number), durability="none", settings=settings))
+    return {"store": store, "credentials_path": top / "credentials.jsonl", "domain": DOMAIN}
+
+
+@pytest.fixture(scope="module")
+def fleet(shared: dict[str, object], tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Gateway]]:
+    """Three gateways, processes of their own."""
+    directories = [tmp_path_factory.mktemp("instance") for _ in range(3)]
+    made = [Gateway(directory, durability="none", settings=shared) for directory in directories]
+    shutil.copy(made[0].credentials_file, str(shared["credentials_path"]))
     with ExitStack() as opened, ThreadPoolExecutor(len(made)) as threads:
         for gateway in made:
             opened.callback(gateway.close)
@@ -426,6 +431,7 @@ def test_host_without_its_port_is_not_what_was_signed(fleet: list[Gateway], tmp_
 # -------------------------------------------------------------------------------------------------------- bulk
 
 
+@pytest.mark.slow
 def test_sync_through_nginx(fleet: list[Gateway], tmp_path: Path, bucket: str) -> None:
     source = tmp_path / "up"
     files = {f"d{n % 7}/{'e/' * (n % 3)}f{n:03d}": bytes_of(n * 37, n) for n in range(300)}
@@ -439,6 +445,7 @@ def test_sync_through_nginx(fleet: list[Gateway], tmp_path: Path, bucket: str) -
     assert tree(tmp_path / "down") == files
 
 
+@pytest.mark.slow
 def test_a_large_upload_streams_through_nginx(fleet: list[Gateway], tmp_path: Path, bucket: str) -> None:
     """200 MiB in parts through all instances, and back in ranges; nobody on the way holds a body."""
     size = 200 * MIB
@@ -460,6 +467,7 @@ def test_a_large_upload_streams_through_nginx(fleet: list[Gateway], tmp_path: Pa
 # -------------------------------------------------------------------------------------------- losing instances
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [guides_nginx, guides_haproxy], ids=lambda made: made.__name__)
 def test_one_instance_is_killed(made: Callable[..., Any], fleet: list[Gateway], tmp_path: Path, bucket: str) -> None:
     """Clients that try again notice nothing, and what they were told is there, is there."""
@@ -474,14 +482,36 @@ def test_one_instance_is_killed(made: Callable[..., Any], fleet: list[Gateway], 
             clients_.check(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", [readmes_nginx, readmes_haproxy], ids=lambda made: made.__name__)
 def test_rolling_restart(made: Callable[..., Any], fleet: list[Gateway], tmp_path: Path, bucket: str) -> None:
     """No client sees an error, not even one that never tries again."""
     with made(fleet, tmp_path) as balancer, load(balancer.endpoint, fleet[0], bucket, attempts=1) as clients_:
         for gateway in fleet:
-            clients_.wait_for(8)
+            clients_.wait_for(5)
             gateway.restart()
-        clients_.wait_for(8)
+        clients_.wait_for(5)
         clients_.end()
         with closing(clients.s3(fleet[1])) as client:
             clients_.check(client)
+
+
+@pytest.mark.slow
+def test_draining_is_seen_in_time(fleet: list[Gateway], shared: dict[str, object], tmp_path: Path, bucket: str) -> None:
+    """``drain_delay_secs``: HAProxy takes an instance out because it says so, not because it is gone."""
+    (tmp_path / "own").mkdir()
+    leaving = Gateway(tmp_path / "own", durability="none", settings={**shared, "drain_delay_secs": 3})
+    often = DEBIAN + "    default-server inter 100ms\n"
+    with ExitStack() as opened:
+        opened.callback(leaving.close)
+        leaving.start()
+        balancer = opened.enter_context(guides_haproxy([leaving, *fleet[:2]], tmp_path, before=often))
+        client = opened.enter_context(closing(clients.s3(leaving, None, balancer.endpoint)))
+        stopping = opened.enter_context(ThreadPoolExecutor(1)).submit(leaving.stop)
+        statuses: list[dict[str, str]] = []
+        while not stopping.done():
+            client.put_object(Bucket=bucket, Key="k", Body=b"as ever")
+            server = balancer.servers()["gateway1"]
+            statuses.append({name: server[name] for name in ("status", "check_status", "check_code")})
+        stopping.result()
+        assert {"status": "DOWN", "check_status": "L7STS", "check_code": "503"} in statuses
