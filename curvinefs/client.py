@@ -84,14 +84,16 @@ class CurvineFileSystem:
             raise self._missing(error, path) from error
 
     def _missing(self, error: NotFound, *paths: str) -> FsError:
-        """The master says "not found" below a file too."""
+        """The master says "not found" below a file too: look at the deepest thing above each path that there is."""
         for path in paths:
-            while (path := split(path)[0]) != "/":
-                above = self._calls.find(path)
+            names = split(path)[0].split("/")
+            there, missing = 1, len(names) + 1  # so many names exist, the root's among them; so many do not
+            while missing - there > 1:
+                middle = (there + missing) // 2
+                above = self._calls.find("/".join(names[:middle]))
                 if above is not None and not above.is_dir:
                     return NotADirectory(str(error))
-                if above is not None:
-                    break
+                there, missing = (middle, missing) if above is not None else (there, middle)
         return error
 
     def open(self, path: str) -> CurvineFile:

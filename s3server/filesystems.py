@@ -46,6 +46,9 @@ def _options(config: ServerConfig) -> Options:
         options = replace(options, hostname=hostname)
     if isinstance(short_circuit := said.get("short_circuit"), bool):
         options = replace(options, short_circuit=short_circuit)
+    if type(patience_ms := said.get("rpc_retry_max_duration_ms")) is int and patience_ms >= 0:
+        # Curvine's default is two minutes, for programs that would rather wait; HTTP clients give up before.
+        options = replace(options, master_patience_s=min(options.master_patience_s, patience_ms / 1000))
     if type(replicas := said.get("replicas")) is int and replicas > 0:
         options = replace(options, replicas=replicas)
     return options

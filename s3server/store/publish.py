@@ -125,23 +125,24 @@ class Publisher:
         while True:
             try:
                 return self._fs.create(f"{spot.directory}/{temporary_name()}", size)
-            except NotFound:
-                self._make_directories(spot)
-            except NotADirectory:
-                self._turn_ancestors(spot)
-            if self._clock() > deadline:
-                raise SlowDown()
+            except (NotFound, NotADirectory) as error:
+                if self._clock() > deadline:
+                    raise SlowDown() from error
+                if isinstance(error, NotFound):
+                    self._make_directories(spot)
+                else:
+                    self._turn_ancestors(spot)
 
     def _make_directories(self, spot: Spot) -> None:
         """Make what is missing above the key; gives up silently where somebody interferes (the caller goes round)."""
         names = spot.place.directories
         paths = ["/".join(("", spot.bucket, *names[: i + 1])) for i in range(len(names))]
-        first = len(paths)
-        while first > 0:  # upwards: most often only the last one is missing
+        first, step = len(paths), 1
+        while first > 0:  # upwards in growing steps: mostly only the last one is missing, but there may be hundreds
             try:
                 self._fs.mkdir(paths[first - 1], MADE_BY_US)
             except NotFound:
-                first -= 1
+                first, step = max(0, first - step), 2 * step
                 continue
             except (AlreadyExists, NotADirectory):
                 pass

@@ -47,6 +47,14 @@ def test_cluster(tmp_path: Path, client: str, hostname: str, short_circuit: bool
         )
 
 
+@pytest.mark.parametrize("said, patience_s", [("500", 0.5), ("120000", 20.0), ("-1", 20.0), ('"2s"', 20.0)])
+def test_patience(tmp_path: Path, said: str, patience_s: float) -> None:
+    """Shorter than ours counts, longer does not: the client would have given up."""
+    settings = config(tmp_path, "curvine://127.0.0.1:1/", f"rpc_retry_max_duration_ms = {said}")
+    with closing(filesystems.open_file_system(settings)) as fs:
+        assert isinstance(fs, CurvineFileSystem) and fs._options.master_patience_s == patience_s
+
+
 @pytest.mark.parametrize(
     "store, masters",
     [
