@@ -20,12 +20,13 @@ def test_this_process() -> None:
 
 
 def test_a_child_with_an_odd_command_line() -> None:
-    words = [sys.executable, "-c", "input()", "a b", "", "line\nbreak"]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, env={"X": "y=z"}) as child:
+    words = [sys.executable, "-c", "input(1)", "a b", "", "line\nbreak"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"X": "y=z"}) as child:
+        assert child.stdout is not None and child.stdout.read(1) == b"1"  # it is the program now, not our fork
         assert process.arguments(child.pid) == words
         assert process.environment(child.pid)["X"] == "y=z"
         assert (process.start_ticks(child.pid) or 0) >= (process.start_ticks(os.getpid()) or 0)
-        assert process.describe(child.pid).startswith(f"PID {child.pid} ({sys.executable} -c input() a b")
+        assert process.describe(child.pid).startswith(f"PID {child.pid} ({sys.executable} -c input(1) a b")
         assert "\n" not in process.describe(child.pid)
         child.communicate(b"\n")
 
