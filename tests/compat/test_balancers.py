@@ -34,6 +34,7 @@ from tests.compat import clients
 from tests.compat.clients import MIB, Client, aws_environment, bytes_of, tree
 from tests.compat.conftest import DOMAIN
 from tests.gateway import Gateway
+from tests.sim.cluster import Cluster
 
 pytestmark = pytest.mark.compat
 
@@ -171,21 +172,28 @@ def balancer(request: pytest.FixtureRequest, fleet: list[Gateway], tmp_path: Pat
 # ----------------------------------------------------------------------------------------------------- the fleet
 
 
-def _stores() -> Iterator[object]:
-    yield "embedded"
-    yield pytest.param("curvine", marks=pytest.mark.curvine)
+MASTERS = os.environ.get("CURVINE_MASTERS", "")
+LIVE = [pytest.mark.curvine, pytest.mark.skipif(not MASTERS, reason="CURVINE_MASTERS names no cluster")]
 
 
-@pytest.fixture(scope="module", params=_stores())
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The settings that make gateways one: a store and a credentials file."""
-    top = tmp_path_factory.mktemp("shared")
-    store = (top / "data").as_uri()
-    if request.param == "curvine":
-        if not os.environ.get("CURVINE_MASTERS"):
-            pytest.skip("CURVINE_MASTERS is not set")
-        store = f"curvine://{os.environ['CURVINE_MASTERS']}/"
-    return {"store": store, "credentials_path": top / "credentials.jsonl", "domain": DOMAIN}
+@pytest.fixture(scope="module", params=["embedded", "simulated", pytest.param("live", marks=LIVE)])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of what the instances share: a directory, or a Curvine cluster."""
+    directory = tmp_path_factory.mktemp("store")
+    if request.param == "embedded":
+        yield (directory / "data").as_uri()
+    elif request.param == "live":
+        yield f"curvine://{MASTERS}/"
+    else:
+        with Cluster(directory, workers=2) as cluster:
+            yield f"curvine://{','.join(f'{host}:{port}' for host, port in cluster.addresses())}/"
+
+
+@pytest.fixture(scope="module")
+def shared(store: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """The settings that make gateways one."""
+    credentials = tmp_path_factory.mktemp("shared") / "credentials.jsonl"
+    return {"store": store, "credentials_path": credentials, "domain": DOMAIN}
 
 
 @pytest.fixture(scope="module")
