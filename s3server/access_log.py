@@ -19,6 +19,7 @@ import logging
 import re
 import threading
 import time
+from functools import lru_cache
 from typing import NamedTuple, TextIO
 
 NAME = "curvine_s3_gateway.access"
@@ -60,11 +61,15 @@ def escape(text: str) -> str:
 
 def safe_target(target: str) -> str:
     """Return a request target without secrets, escaped and cut to MAX_TARGET characters."""
-    if "?" in target:
-        target = _SECRETS.sub(r"\1...", target)
-    if len(target) > MAX_TARGET:
-        target = target[:MAX_TARGET] + "..."
-    return escape(target)
+    if len(target) <= MAX_TARGET:
+        return _safe(target)
+    return escape(_SECRETS.sub(r"\1...", target)[:MAX_TARGET] + "...")
+
+
+@lru_cache(maxsize=1024)
+def _safe(target: str) -> str:
+    """Targets come again, presigned ones above all, whose long queries cost the most."""
+    return escape(_SECRETS.sub(r"\1...", target) if "?" in target else target)
 
 
 def write_to(stream: TextIO) -> None:
