@@ -480,11 +480,11 @@ def test_a_large_upload_streams_through_nginx(fleet: list[Gateway], tmp_path: Pa
 def test_one_instance_is_killed(made: Callable[..., Any], fleet: list[Gateway], tmp_path: Path, bucket: str) -> None:
     """Clients that try again notice nothing, and what they were told is there, is there."""
     with made(fleet, tmp_path) as balancer, load(balancer.endpoint, fleet[0], bucket, attempts=3) as clients_:
-        clients_.wait_for(12)
+        clients_.wait_for(6)
         fleet[1].kill()
-        clients_.wait_for(24)
+        clients_.wait_for(6)
         fleet[1].start()
-        clients_.wait_for(12)
+        clients_.wait_for(6)
         clients_.end()
         with closing(clients.s3(fleet[1])) as client:
             clients_.check(client)
@@ -508,7 +508,7 @@ def test_rolling_restart(made: Callable[..., Any], fleet: list[Gateway], tmp_pat
 def test_draining_is_seen_in_time(fleet: list[Gateway], shared: dict[str, object], tmp_path: Path, bucket: str) -> None:
     """``drain_delay_secs``: HAProxy takes an instance out because it says so, not because it is gone."""
     (tmp_path / "own").mkdir()
-    leaving = Gateway(tmp_path / "own", durability="none", settings={**shared, "drain_delay_secs": 3})
+    leaving = Gateway(tmp_path / "own", durability="none", settings={**shared, "drain_delay_secs": 2})
     often = DEBIAN + "    default-server inter 100ms\n"
     with ExitStack() as opened:
         opened.callback(leaving.close)
