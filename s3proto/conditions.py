@@ -54,7 +54,12 @@ def check_copy_source(headers: Headers, info: ObjectInfo) -> None:
         raise PreconditionFailed(Condition=f"x-amz-copy-source-{failed}")
 
 
+_CONDITIONS = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since"})
+
+
 def _failed(headers: Headers, prefix: str, info: ObjectInfo) -> str | None:
+    if not prefix and not headers.has_any(_CONDITIONS):
+        return None  # most reads
     modified = int(info.last_modified)  # dates on the wire have whole seconds
     if (value := headers.joined(f"{prefix}if-match")) is not None:
         if not matches(value, info.etag, weak=False):

@@ -36,6 +36,11 @@ def _utc(seconds: float) -> datetime:
 
 def http_date(seconds: float) -> str:
     """Return POSIX seconds as an IMF-fixdate, ``Thu, 01 Jan 1970 00:00:00 GMT``; fractions are dropped."""
+    return _http_date(int(min(max(seconds, 0), _LAST_SECOND)))
+
+
+@lru_cache(maxsize=1024)
+def _http_date(seconds: int) -> str:
     date = _utc(seconds)
     return (
         f"{_DAYS[date.weekday()]}, {date.day:02} {_MONTHS[date.month - 1]} {date.year:04} "

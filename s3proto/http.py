@@ -87,6 +87,10 @@ class Headers:
             values.setdefault(name, []).append(value)
         return {name: ",".join(several) for name, several in values.items()}
 
+    def has_any(self, names: frozenset[str]) -> bool:
+        """Tell whether one of these lower-case names was sent."""
+        return not names.isdisjoint(self._first)
+
     def __contains__(self, name: object) -> bool:
         return name in self._first
 
