@@ -33,6 +33,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.02
+TEMPORARY = ".s3~tmp."
 
 
 class User(NamedTuple):
@@ -44,6 +45,16 @@ class User(NamedTuple):
 
 
 OWNER = User(None, "AKIAOWNER00000000001", "owner/secret+of+forty+characters0000001")
+
+
+def unfinished(data: Path) -> list[Path]:
+    """Temporary files and directories anywhere in a store that may be changing meanwhile (``rglob`` raises then)."""
+    return sorted(
+        Path(top) / name
+        for top, directories, files in os.walk(data)
+        for name in (*directories, *files)
+        if name.startswith(TEMPORARY)
+    )
 
 
 def user(name: str) -> User:

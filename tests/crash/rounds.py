@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.crash.client import Client
 from tests.crash.ledger import Ledger
 from tests.crash.load import COUNTERS, SEED, Load, Upload
-from tests.crash.verify import left_overs, verify
-from tests.gateway import Gateway
+from tests.crash.verify import verify
+from tests.gateway import Gateway, unfinished
 from tools.powercut import cut_power, mounted
 
 CLIENTS = 8
@@ -68,7 +68,7 @@ class Rounds:
         self.ledger.phase = f"after crash {self.kills}"
         self.kills += 1
         self.servers = max(self.servers, len(load.servers))
-        self.left_over += len(left_overs(self.gateway))
+        self.left_over += len(unfinished(self.gateway.data))
         if chance.random() < 0.5:
             self.repair()
         self.gateway.restart()
@@ -83,7 +83,7 @@ class Rounds:
         checked = self.gateway.check(repair=True)
         if checked.returncode:
             self.ledger.violation(f"check --repair: {checked.stdout}{checked.stderr}")
-        full = [path for path in left_overs(self.gateway) if path.is_file() and path.stat().st_size]
+        full = [path for path in unfinished(self.gateway.data) if path.is_file() and path.stat().st_size]
         if full:
             self.ledger.violation(f"check --repair left something behind: {full}")
 
@@ -100,7 +100,7 @@ class Rounds:
             self.ledger.violation(f"DeleteBucket: {answer.status} {answer.code}; there is still {kept}")
         client.close()
         self.repair()
-        if left := left_overs(self.gateway):
+        if left := unfinished(self.gateway.data):
             self.ledger.violation(f"left-overs after DeleteBucket and repair: {left}")
 
 

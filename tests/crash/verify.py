@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from tests.crash.client import Client, Page
 from tests.crash.ledger import Ledger, md5
 from tests.crash.load import Upload, complete_upload, repeat_complete, send_part
 from tests.gateway import Gateway
-
-TEMPORARY = ".s3~tmp."
 
 
 def verify(gateway: Gateway, bucket: str, ledger: Ledger, uploads: list[Upload]) -> None:
@@ -111,8 +108,3 @@ def _continue(client: Client, bucket: str, ledger: Ledger, upload: Upload, store
         return
     complete_upload(client, bucket, ledger, upload)
     ledger.count("upload continued")
-
-
-def left_overs(gateway: Gateway) -> list[Path]:
-    """Unfinished files and directories in the store's buckets and state."""
-    return sorted(gateway.data.rglob(f"{TEMPORARY}*"))

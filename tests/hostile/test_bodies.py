@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import Gateway
+from tests.gateway import Gateway, unfinished
 from tests.hostile.conftest import OLD
 from tests.hostile.wire import Answer, call, eventually, head_bytes, signed, signed_fields, wire
 
@@ -47,7 +47,7 @@ def refused(gateway: Gateway, answer: Answer, code: str, status: int = 400) -> N
 
 def leaves_nothing(data: Path, *below: str) -> bool:
     """Whether nothing unfinished stays in the store; a request puts its things away just after its answer."""
-    return eventually(lambda: not any(data.rglob(".s3~tmp.*")) and not any((data / name).exists() for name in below))
+    return eventually(lambda: not unfinished(data) and not any((data / name).exists() for name in below))
 
 
 def value(size: int) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import Gateway, running_gateway
+from tests.gateway import Gateway, running_gateway, unfinished
 from tests.hostile.wire import Answer, Closed, Wire, call, eventually, head_bytes, signed, signed_fields, wire
 
 pytestmark = pytest.mark.compat
@@ -83,7 +83,7 @@ def test_idle_and_slow_clients_hold_nobody_up(gateway: Gateway) -> None:
         for client in clients[300:400]:
             assert client.ask(b"\r\n\r\n").code == "AccessDenied"
     assert eventually(lambda: descriptors(gateway) <= before)
-    assert eventually(lambda: not any(gateway.data.rglob(".s3~tmp.*")))
+    assert eventually(lambda: not unfinished(gateway.data))
 
 
 def test_every_wait_ends(small: Gateway) -> None:
@@ -115,7 +115,7 @@ def test_stalled_bodies_leave_room_for_reading(small: Gateway) -> None:
             for _ in range(50):
                 assert to.ask(signed(small, "GET", "/bkt/k")).body == b"old"
         assert call(small, "PUT", "/bkt/waited", b"x").status == 200
-    assert eventually(lambda: not any(small.data.rglob(".s3~tmp.*")))
+    assert eventually(lambda: not unfinished(small.data))
 
 
 # -------------------------------------------------------------------------------------------------- floods
@@ -165,7 +165,7 @@ def test_floods_cost_no_memory(gateway: Gateway, name: str) -> None:
         to.half_close()
         with suppress(Closed, ConnectionResetError):
             assert 400 <= to.answer().status < 500
-    assert eventually(lambda: not any(gateway.data.rglob(".s3~tmp.*")))
+    assert eventually(lambda: not unfinished(gateway.data))
     assert call(gateway, "GET", "/bkt/k").body == b"old"
 
 

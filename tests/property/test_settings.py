@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from s3server import config, credentials_file, log, settings_file
 from s3server.config import SETTINGS, ConfigError
-from s3server.credentials_file import Credential, CredentialError, CredentialsFile, Secret
+from s3server.credentials_file import Credential, CredentialsFile, Secret
+from s3server.credentials_place import CredentialError
 
 TEXT = st.text(st.characters(codec=None), max_size=30) | st.from_regex(r"[\[\]~/:.0-9a-z]{0,20}", fullmatch=True)
 JSON = st.recursive(
