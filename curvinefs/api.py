@@ -232,6 +232,10 @@ class FileSystem(Protocol):
     def delete(self, path: str) -> None:
         """Remove a file or an empty directory.  NotFound, DirectoryNotEmpty."""
 
+    def delete_directory(self, path: str) -> None:
+        """Remove an empty directory, but never the file that somebody puts in its place after all others who call
+        this have removed it.  NotFound, NotADirectory, DirectoryNotEmpty."""
+
     def deferred(self) -> AbstractContextManager[None]:
         """Inside the block, changes made by this thread are not flushed one by one; when it ends without an error they
         are all durable, with one flush for each directory.  (Writer.complete is not deferred.)"""

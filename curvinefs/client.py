@@ -20,6 +20,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 from curvinefs.api import (
     AlreadyExists,
+    DirectoryNotEmpty,
     FileKind,
     FileStatus,
     FsError,
@@ -49,6 +50,7 @@ __all__ = ["CurvineFileSystem", "Options"]
 
 _STATE = "/.s3~"
 _PAGE = 1000
+_DELETING_S = 5.0
 _MASTER_IDLE_S, _MASTER_IDLE = 300.0, 16
 _WORKER_IDLE_S, _WORKER_IDLE = 60.0, 128
 
@@ -213,6 +215,24 @@ class CurvineFileSystem:
             self._calls.delete(path)
         except NotFound as error:
             raise self._missing(error, path) from error
+
+    def delete_directory(self, path: str) -> None:
+        """The master deletes a file as willingly: so one of us at a time looks and deletes."""
+        self._want_empty(path)
+        with self._locks.hold(f"//delete{path}", _DELETING_S) as held:
+            self._want_empty(path)
+            held.check()
+            self._calls.delete(path)
+
+    def _want_empty(self, path: str) -> None:
+        try:
+            status = self._calls.status(path)
+        except NotFound as error:
+            raise self._missing(error, path) from error
+        if not status.is_dir:
+            raise NotADirectory(path)
+        if status.children_num:
+            raise DirectoryNotEmpty(path)
 
     def delete_many(self, paths: Iterable[str]) -> Sequence[FsError | None]:
         """In order: a directory may follow its last entry."""

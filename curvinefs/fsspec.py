@@ -271,9 +271,7 @@ class CurvineFS(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type
     def rmdir(self, path: Any) -> None:
         path = self._strip_protocol(path)
         with os_errors(path):
-            if self.client.status(path).kind is not FileKind.DIRECTORY:
-                raise NotADirectory(path)
-            self.client.delete(path)
+            self.client.delete_directory(path)
         self.invalidate_cache(path)
 
     # -- removing

@@ -21,7 +21,7 @@ import stat
 import sys
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 
@@ -200,7 +200,7 @@ class LocalFileSystem:
                 os.close(fd)
             kernel.rename(parent, hidden, parent, name, RenameFlag.NO_REPLACE)
         except BaseException:
-            self._remove(parent, hidden)
+            self._remove(parent, hidden, self._kernel.rmdir)
             raise
 
     def rename(self, source: str, destination: str, flags: RenameFlag = RenameFlag.REPLACE) -> None:
@@ -255,9 +255,15 @@ class LocalFileSystem:
             raise self._refusal(path, error) from error
 
     def delete(self, path: str) -> None:
+        self._delete(path, self._unlink)
+
+    def delete_directory(self, path: str) -> None:
+        self._delete(path, self._kernel.rmdir)
+
+    def _delete(self, path: str, call: Callable[[int, str], None]) -> None:
         try:
             with self._root.place(path) as (fd, _, name):
-                self._remove(fd, name)
+                self._remove(fd, name, call)
                 self._flusher.removed(fd)
         except OSError as error:
             raise fs_error(error, path) from error
@@ -271,13 +277,16 @@ class LocalFileSystem:
         except OSError as error:
             raise fs_error(error, "flush") from error
 
-    def _remove(self, directory: int, name: str) -> None:
+    def _remove(self, directory: int, name: str, call: Callable[[int, str], None]) -> None:
         victim = self._attributes.victim(directory, name)
+        call(directory, name)
+        self._attributes.forget(victim)
+
+    def _unlink(self, directory: int, name: str) -> None:
         try:
             self._kernel.unlink(directory, name)
         except IsADirectoryError:
             self._kernel.rmdir(directory, name)
-        self._attributes.forget(victim)
 
     def is_abandoned(self, path: str, older_than_s: float) -> bool:
         try:

@@ -14,6 +14,7 @@ from curvinefs.api import (
     FileKind,
     FileSystem,
     LockTimeout,
+    NotADirectory,
     NotFound,
     PartRef,
     RenameFlag,
@@ -282,3 +283,32 @@ class SharingConformance(Workspace):
             together([partial(publish, path, done), partial(remove, path, done)])
             assert len(done) == 1
             assert (done == ["published"]) == (f"{turn:02}" in names(fs, "/t"))
+
+    def test_delete_directory(self, fs: FileSystem, other: FileSystem) -> None:
+        fs.mkdir("/t/d")
+        put(fs, "/t/d/f")
+        for path, error in (("/t/d", DirectoryNotEmpty), ("/t/d/f", NotADirectory), ("/t/none", NotFound)):
+            with pytest.raises(error):
+                fs.delete_directory(path)
+        fs.delete("/t/d/f")
+        other.delete_directory("/t/d")
+        assert names(fs, "/t") == []
+
+    def test_deleting_directories_takes_no_file(self, fs: FileSystem, other: FileSystem) -> None:
+        """Several remove a directory, one of them makes a file of its name: that stays."""
+
+        def remove(by: FileSystem) -> None:
+            try:
+                by.delete_directory("/t/d")
+            except (NotFound, NotADirectory):
+                pass
+
+        def replace() -> None:
+            remove(fs)
+            put(fs, "/t/d", b"1")
+
+        for _ in range(20):
+            fs.mkdir("/t/d")
+            together([partial(remove, other), replace, partial(remove, other)])
+            assert get(fs, "/t/d") == b"1"
+            fs.delete("/t/d")

@@ -106,7 +106,7 @@ class ObjectStore(Multipart):
             raise e.BucketNotEmpty(BucketName=command.bucket)
         try:
             self._remove_empty(f"/{command.bucket}")
-            self.fs.delete(f"/{command.bucket}")
+            self.fs.delete_directory(f"/{command.bucket}")
         except (DirectoryNotEmpty, NotADirectory):
             raise e.BucketNotEmpty(BucketName=command.bucket) from None
         except NotFound:
@@ -133,7 +133,7 @@ class ObjectStore(Multipart):
                     remove_tree(self.fs, aside)
                 elif entry.kind is FileKind.DIRECTORY:
                     self._remove_empty(below)
-                    self.fs.delete(below)
+                    self.fs.delete_directory(below)
                 elif entry.name.startswith(TEMPORARY):
                     self.fs.delete(below)
             except (NotFound, NotADirectory, DirectoryNotEmpty):

@@ -22,7 +22,6 @@ from typing import NoReturn, Protocol
 
 from curvinefs.api import (
     AlreadyExists,
-    DirectoryNotEmpty,
     FileKind,
     FileStatus,
     FileSystem,
@@ -326,11 +325,11 @@ class Publisher:
             try:
                 if ATTRIBUTE not in self._fs.status(path).x_attr:
                     return  # made by somebody else: it stays
-                self._fs.delete(path)
-            except (DirectoryNotEmpty, NotADirectory):
-                return
+                self._fs.delete_directory(path)  # an object may have come in its place
             except NotFound:
                 continue
+            except FsError:
+                return  # in use; or hidden, and removed by the next who cleans here
 
 
 class Moved:
