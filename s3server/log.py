@@ -73,6 +73,14 @@ def setup(environ: Mapping[str, str], file: Path | None) -> None:
         log.warning("RUST_LOG: %r means nothing; logging at %s (levels: %s)", str(bad), DEFAULT, " ".join(LEVELS))
 
 
+def rotated(file: Path | None) -> None:
+    """``reopen`` for a running process: what cannot be opened is told in the old file, and that stays."""
+    try:
+        reopen(file)
+    except OSError as error:
+        log.error("the log cannot be made anew, writing on to the old file: %s", error)
+
+
 def reopen(file: Path | None) -> None:
     """Make ``file`` (anew, when it was moved away) and write there from now on; None does nothing.  Raises OSError."""
     if file is None:

@@ -51,13 +51,14 @@ def run(config: ServerConfig, ready_file: Path | None = None) -> int:
 
     ``ready_file``: gets the address, as ``host:port``, once all workers accept connections; removed at the end.
     """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         listener = Listener(config.listen, config.tls_cert, config.tls_key)
     except ListenError as error:
         print(error, file=sys.stderr, flush=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return 1
     _raise_descriptor_limit()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     supervisor = _Supervisor(config, listener)
     try:
         if (code := supervisor.start()) is not None:
@@ -104,13 +105,17 @@ class _Supervisor:
         """Start all workers; answers an exit code when one of them could not, or when told to end meanwhile."""
         for index in range(len(self._slots)):
             self._fork(index)
+        if not all(slot.pid for slot in self._slots):
+            return 1
         ready = 0
         while ready < len(self._slots):
             got = signal.sigtimedwait(SIGNALS, 0.02)
             if got is not None and got.si_signo == signal.SIGCHLD:
                 if self._reap():
                     return 1
-            elif got is not None and got.si_signo != signal.SIGHUP:
+            elif got is not None and got.si_signo == signal.SIGHUP:
+                self._read_again()
+            elif got is not None:
                 return 0
             ready += self._count_ready()
         return None
@@ -124,10 +129,15 @@ class _Supervisor:
     def _fork(self, index: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
-        if pid:
-            self._slots[index].pid = pid
-            self._slots[index].started = time.monotonic()
+        slot = self._slots[index]
+        slot.started = time.monotonic()
+        try:
+            slot.pid = os.fork()
+        except OSError as error:  # out of processes or memory
+            LOGGER.error("worker %d cannot be started: %s", index, error)
+            self._plan(index)
+            return
+        if slot.pid:
             return
         code = 70  # EX_SOFTWARE, unless the worker comes to say otherwise
         try:
@@ -149,8 +159,7 @@ class _Supervisor:
         while True:
             got = signal.sigtimedwait(SIGNALS, self._patience())
             if got is not None and got.si_signo == signal.SIGHUP:
-                log.reopen(self._config.log_file)
-                self._signal(signal.SIGHUP)
+                self._read_again()
             elif got is not None and got.si_signo != signal.SIGCHLD:
                 self.end(delay=self._config.drain_delay_secs if got.si_signo == signal.SIGTERM else 0)
                 return
@@ -161,6 +170,10 @@ class _Supervisor:
                 if not slot.pid and slot.again_at <= now:
                     self._fork(index)
             self._count_ready()
+
+    def _read_again(self) -> None:
+        log.rotated(self._config.log_file)
+        self._signal(signal.SIGHUP)
 
     def _patience(self) -> float:
         """Seconds until something is due."""
@@ -191,7 +204,7 @@ class _Supervisor:
         slot.deaths = slot.deaths + 1 if now - slot.started < YOUNG else 0
         wait = min(LONGEST_WAIT, 0.1 * 2**slot.deaths) if slot.deaths else 0.0
         slot.again_at = now + wait
-        LOGGER.error("worker %d died; starting another one in %.1f s", index, wait)
+        LOGGER.error("worker %d is down; starting another one in %.1f s", index, wait)
 
     # ------------------------------------------------------------------------------------------------ ending
 
@@ -210,6 +223,8 @@ class _Supervisor:
                 self._listener.server_close()
                 closed = True
             got = signal.sigtimedwait(SIGNALS, 0.2 if closed else min(0.2, max(0.0, shuts_at - time.monotonic())))
+            if got is not None and got.si_signo == signal.SIGHUP:
+                self._read_again()
             again = got is not None and got.si_signo in (signal.SIGTERM, signal.SIGINT)
             if not killed and (again or time.monotonic() >= until):
                 LOGGER.warning("killing workers that have not ended")

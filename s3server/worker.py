@@ -83,7 +83,7 @@ def _housekeeping(config: ServerConfig, assembly: Assembly, listener: Listener, 
         service.ticker.tick(now)
         service.access_log.flush()
         if got is not None and got.si_signo == signal.SIGHUP:
-            log.reopen(config.log_file)
+            log.rotated(config.log_file)
             assembly.credentials.refresh()
             listener.reload_tls()
             LOGGER.info("reloaded: log, credentials, certificate")

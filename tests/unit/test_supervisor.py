@@ -154,6 +154,34 @@ def test_hangup_reopens_the_log_and_serving_goes_on(tmp_path: Path) -> None:
         assert len(gateway.workers) == 2
 
 
+def test_a_hangup_while_it_starts_is_heard(tmp_path: Path) -> None:
+    gateway = Running(tmp_path, "--listen", "127.0.0.1:0", "--workers", "2")
+    try:
+        until = time.monotonic() + PATIENCE
+        while not process.listening_ports(gateway.process.pid):
+            assert gateway.process.poll() is None and time.monotonic() < until
+        gateway.signal(signal.SIGHUP)
+        while gateway.log().count("reloaded") < 2:
+            assert gateway.process.poll() is None and time.monotonic() < until, gateway.log()
+            select.select([], [], [], 0.01)
+    finally:
+        gateway.signal(signal.SIGTERM)
+        gateway.wait()
+        gateway.process.communicate()
+
+
+def test_a_log_that_cannot_be_made_anew_stays(tmp_path: Path) -> None:
+    with running(tmp_path) as gateway:
+        log = tmp_path / "log"
+        old = log.rename(tmp_path / "log.1")
+        log.mkdir()  # stands where the new one should be
+        gateway.signal(signal.SIGHUP)
+        until = time.monotonic() + PATIENCE
+        while old.read_text().count("cannot be made anew") < 3:
+            assert time.monotonic() < until, old.read_text()
+        assert gateway.ask() == 200
+
+
 def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
     with running(tmp_path, "--shutdown-timeout-secs", "3600") as gateway, gateway.connect() as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n")
