@@ -2,8 +2,9 @@
 
 Answered without login, to HEAD too, on HTTP/1.0 without Host (load balancers), and only on hosts that are not a
 bucket's virtual host.  200 ``ok`` while the store answers, 503 with the reason while it does not, or while this
-process is shutting down.  The question to the store runs in a thread of its own, so that one that hangs costs a caller
-no more than ``PATIENCE``, and its answer is kept for a second, so that asking costs nothing.
+process is shutting down; what the store says of itself (a cluster's leader, workers, space) stands in ``x-store-*``
+headers, so that programs may compare the body.  The question to the store runs in a thread of its own, so that one
+that hangs costs a caller no more than ``PATIENCE``, and its answer is kept for a second, so that asking costs nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from curvinefs.api import FsError
 from s3proto.commands import Command, Steps
@@ -25,9 +27,18 @@ PATIENCE = 3.0
 """Seconds that a caller waits for the store."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckHealth(Command[str | None]):
+class Verdict(NamedTuple):
+    """How the store is."""
+
+    reason: str | None = None
     """Why the gateway does not serve; None when it does."""
+    facts: Mapping[str, str] = {}
+    """What the store says of itself while it serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckHealth(Command[Verdict]):
+    """How the store is."""
 
 
 class Health:
@@ -40,33 +51,32 @@ class Health:
         self._asking = False
         self._asked = float("-inf")
         self._answers = 0
-        self._reason: str | None = None
+        self._verdict = Verdict()
 
-    def check(self) -> str | None:
-        """Answer why the store does not serve, None when it does.  Takes PATIENCE seconds at most."""
+    def check(self) -> Verdict:
+        """Answer how the store is.  Takes PATIENCE seconds at most."""
         with self._changed:
             if not self._asking:
                 if time.monotonic() - self._asked < KEPT:
-                    return self._reason
+                    return self._verdict
                 self._asking = True
                 threading.Thread(target=self._ask, name="health", daemon=True).start()
             seen = self._answers
             if not self._changed.wait_for(lambda: self._answers != seen, PATIENCE):
-                return "the store does not answer"
-            return self._reason
+                return Verdict("the store does not answer")
+            return self._verdict
 
     def _ask(self) -> None:
-        reason: str | None = "the check of the store failed"  # stays when the probe raises what it should not
+        verdict = Verdict("the check of the store failed")  # stays when the probe raises what it should not
         try:
-            self._probe()
-            reason = None
+            verdict = Verdict(None, self._probe())
         except FsError as error:
-            reason = str(error) or "the store is not available"
+            verdict = Verdict(str(error) or "the store is not available")
         finally:
             with self._changed:
                 self._asking = False
                 self._asked = time.monotonic()
-                self._reason = reason
+                self._verdict = verdict
                 self._answers += 1
                 self._changed.notify_all()
 
@@ -83,7 +93,9 @@ def is_health_request(head: RequestHead, domain: str | None) -> bool:
 
 def health_steps(draining: bool) -> Steps[Response]:
     """Answer a health request."""
-    reason = "shutting down" if draining else (yield from CheckHealth())
+    reason, facts = Verdict("shutting down") if draining else (yield from CheckHealth())
     text = "ok" if reason is None else " ".join(reason.split())
     headers = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")]
+    for name, fact in facts.items():
+        headers.append((f"x-store-{name.replace('_', '-')}", "".join(c if " " <= c <= "~" else "?" for c in fact)))
     return Response(200 if reason is None else 503, headers, f"{text}\n".encode())

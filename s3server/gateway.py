@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 from s3proto import commands
 from s3proto.commands import BodyTarget, Command
 from s3proto.model import Document, OpenedObject, Received, SignatureV2, SigningKey
-from s3server.admin import CheckHealth, Health
+from s3server.admin import CheckHealth, Health, Verdict
 from s3server.receive import BodySource, Receiver
 from s3server.spool import MemoryBudget, Sink, Spool
 
@@ -134,7 +134,7 @@ class Gateway:
     def _allow_early_head(self, request: Request, command: commands.AllowEarlyHead) -> None:
         request.allow_early_head(command.headers)
 
-    def _check_health(self, request: Request, command: CheckHealth) -> str | None:
+    def _check_health(self, request: Request, command: CheckHealth) -> Verdict:
         return self._health.check()
 
 

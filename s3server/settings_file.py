@@ -1,8 +1,8 @@
 """The cluster's TOML file: what section ``[s3_gateway]`` says, and which masters the other sections name.
 
 Rules: reads and checks shapes only; what a value means is ``config``'s affair.  Other sections belong to Curvine: they
-are looked at for the masters' addresses and for what clients shall do, and never complained about.  Every error is a
-ConfigError of one line that names the file, the key and what is allowed.
+are looked at for the masters' addresses, for what clients shall do and for what loses data, and are never an error.
+Every error is a ConfigError of one line that names the file, the key and what is allowed.
 
 Follows the TOML specification 1.0 (tomllib) and the address rules of Curvine's own client:
 ``client.master_addrs``, else ``journal.journal_addrs`` with ``master.rpc_port``, else ``master.hostname``.
@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 SECTION = "s3_gateway"
 MASTER_PORT = 8995
+JOURNAL_RETRY = 10
+"""Curvine's default of ``journal.retry_interval_secs``."""
+ADDRESS = {"hostname", "rpc_port"}
 
 REPLACED = {
     "web_port": 'set web_listen = "HOST:PORT"',
@@ -73,6 +76,7 @@ def read(path: Path, types: Mapping[str, tuple[type, ...]]) -> SettingsFile:
             raise ConfigError(f"{path}: [{SECTION}] {key} = {_shown(value)}: must be {wanted}")
         else:
             values[key] = _shown(value) if isinstance(value, bool) else str(value)
+    warnings += [f"{path}: {danger}" for danger in dangers(document)]
     return SettingsFile(values, masters(document), tuple(warnings))
 
 
@@ -94,6 +98,26 @@ def masters(document: Mapping[str, object]) -> tuple[str, ...]:
     if found := _addresses(_table(document.get("journal")).get("journal_addrs"), port):
         return found
     return (f"{master['hostname']}:{port}",) if isinstance(master.get("hostname"), str) else ()
+
+
+def dangers(document: Mapping[str, object]) -> Iterator[str]:
+    """Yield the settings of the cluster itself with which it loses what it has acknowledged (WIRE.md 5.8, 10).
+
+    Only where the file is a server's: one for clients has no more than addresses.
+    """
+    for kind, what in ("master", "all metadata"), ("worker", "its blocks"):
+        if _table(document.get(kind)).keys() - ADDRESS and document.get(f"format_{kind}", True) is not False:
+            yield (
+                f"format_{kind} is not false (missing, it counts as true): a {kind} wipes {what} whenever it starts; "
+                f"set format_{kind} = false"
+            )
+    if journal := _table(document.get("journal")):
+        seconds = journal.get("retry_interval_secs", JOURNAL_RETRY)
+        if isinstance(seconds, int) and seconds > 1:
+            yield (
+                f"[journal] retry_interval_secs is {seconds} ({JOURNAL_RETRY} where it is missing): a master that dies "
+                f"in its first {seconds} s as the leader loses all changes of that time; set it to 0"
+            )
 
 
 def client_section(path: Path) -> Mapping[str, object]:

@@ -10,7 +10,7 @@ import pytest
 from curvinefs.api import Unavailable
 from s3proto.http import Headers, RequestHead
 from s3server import admin
-from s3server.admin import Health, health_steps, is_health_request
+from s3server.admin import Health, Verdict, health_steps, is_health_request
 from s3server.driver import run
 
 PATIENCE = 10.0
@@ -49,14 +49,14 @@ class Probe:
         assert self.gate.wait(PATIENCE)
         if self.error:
             raise self.error
-        return {}
+        return {"leader": "m1:8995"}
 
 
 def test_an_answer_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admin, "KEPT", 1000.0)
     probe = Probe()
     health = Health(probe)
-    assert health.check() is None and health.check() is None and probe.asked == 1
+    assert health.check().reason is None and health.check().reason is None and probe.asked == 1
 
 
 def test_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,9 +64,9 @@ def test_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     probe = Probe()
     health = Health(probe)
     probe.error = Unavailable("no disk")
-    assert health.check() == "no disk"
+    assert health.check().reason == "no disk"
     probe.error = None
-    assert health.check() is None
+    assert health.check().reason is None
 
 
 def test_a_store_that_hangs_costs_a_bounded_time_and_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,17 +75,28 @@ def test_a_store_that_hangs_costs_a_bounded_time_and_one_thread(monkeypatch: pyt
     probe.gate.clear()
     health = Health(probe)
     for _ in range(3):
-        assert health.check() == "the store does not answer"
+        assert health.check().reason == "the store does not answer"
     assert probe.asked == 1
     probe.gate.set()
     monkeypatch.setattr(admin, "PATIENCE", PATIENCE)
-    assert health.check() is None
+    assert health.check().reason is None
 
 
 @pytest.mark.parametrize(
-    "reason, draining, status, body",
-    [(None, False, 200, b"ok\n"), ("a\nb", False, 503, b"a b\n"), (None, True, 503, b"shutting down\n")],
+    "verdict, draining, status, body",
+    [
+        (Verdict(), False, 200, b"ok\n"),
+        (Verdict("a\nb"), False, 503, b"a b\n"),
+        (Verdict(), True, 503, b"shutting down\n"),
+    ],
 )
-def test_answers(reason: str | None, draining: bool, status: int, body: bytes) -> None:
-    response = run(health_steps(draining), lambda command: reason)
+def test_answers(verdict: Verdict, draining: bool, status: int, body: bytes) -> None:
+    response = run(health_steps(draining), lambda command: verdict)
     assert (response.status, response.body) == (status, body)
+
+
+def test_what_the_store_says_of_itself_stands_in_headers() -> None:
+    assert Health(Probe()).check() == (None, {"leader": "m1:8995"})
+    verdict = Verdict(None, {"leader": "m\u00fc\r\n1:8995", "free_bytes": "7"})
+    headers = run(health_steps(False), lambda command: verdict).headers
+    assert headers[-2:] == [("x-store-leader", "m???1:8995"), ("x-store-free-bytes", "7")]

@@ -212,8 +212,30 @@ def test_a_file_that_names_masters_means_curvine(home: Path, case: str) -> None:
     assert load(home, toml=f"{toml}[s3_gateway]\nstore = 'file:///x'\n").store_path == Path("/x")
 
 
-def test_other_sections_are_never_complained_about(home: Path) -> None:
-    assert load(home, toml="client = 3\n[journal]\njournal_addrs = [1, {}]\n[worker]\nanything = 'x'\n").warnings == ()
+def test_other_sections_are_never_an_error(home: Path) -> None:
+    load(home, toml="client = 3\nworker = 'x'\n[master]\nrpc_port = 'y'\n[journal]\njournal_addrs = [1, {}]\n")
+
+
+SERVER = "[master]\nmeta_dir = 'm'\n[worker]\ndata_dir = []\n[journal]\njournal_dir = 'j'\n"
+
+
+@pytest.mark.parametrize(
+    "toml, dangers",
+    [
+        (SERVER, ("format_master is not", "format_worker is not", "retry_interval_secs is 10")),
+        (
+            "format_master = true\nformat_worker = false\n" + SERVER,
+            ("format_master is not", "retry_interval_secs is 10"),
+        ),
+        ("format_master = false\nformat_worker = false\n" + SERVER + "retry_interval_secs = 1\n", ()),
+        ("[journal]\nretry_interval_secs = 2\n", ("retry_interval_secs is 2",)),
+        (MASTERS["master"][0] + MASTERS["client"][0], ()),
+    ],
+)
+def test_what_loses_data_in_a_cluster_is_warned_of(home: Path, toml: str, dangers: tuple[str, ...]) -> None:
+    warnings = load(home, toml=toml).warnings
+    assert len(warnings) == len(dangers)
+    assert all(danger in warning for danger, warning in zip(dangers, warnings, strict=True))
 
 
 @pytest.mark.parametrize("flag", ["--tls-cert=/x", "--tls-key=/x"])

@@ -56,7 +56,7 @@ def test_handlers_touch_the_request() -> None:
     assert request.access_key_id == "OTHER"
     gateway.perform(request, commands.AllowEarlyHead((("a", "b"),)))
     assert request.early == [(("a", "b"),)]
-    assert gateway.perform(request, CheckHealth()) is None
+    assert gateway.perform(request, CheckHealth()).reason is None
 
 
 def test_what_is_opened_is_closed_with_the_request() -> None:
