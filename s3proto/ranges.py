@@ -15,7 +15,7 @@ from s3proto.model import ObjectInfo, Part
 
 MAX_PART_NUMBER = 10_000
 
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)", re.IGNORECASE)
 _COPY_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]+)")
 _PAST_EVERYTHING = 2**63
 
@@ -23,12 +23,15 @@ _PAST_EVERYTHING = 2**63
 def resolve(value: str | None, size: int) -> tuple[int, int] | None:
     """Return the (first, length) that a Range header asks of ``size`` bytes, None for the whole object.
 
-    Raises InvalidRange where no byte of it exists.
+    Raises InvalidRange where no byte of it exists; but the end of an empty object is all of it (RFC 9110 14.1.2).
     """
     if value is None or (match := _RANGE.fullmatch(value)) is None or not (match[1] or match[2]):
         return None
     if not match[1]:
-        length = min(_number(match[2]), size)
+        suffix = _number(match[2])
+        if suffix and not size:
+            return None
+        length = min(suffix, size)
         first = size - length
     else:
         first = _number(match[1])

@@ -16,7 +16,11 @@ from tests.s3_requests import info
         ("bytes=2-99", 10, (2, 8)),
         ("bytes=-3", 10, (7, 3)),
         ("bytes=-30", 10, (0, 10)),
-        ("Bytes= 0-1 ", 10, (0, 2)),
+        ("Bytes=0-1", 10, (0, 2)),
+        ("bytes= 0-1", 10, None),
+        ("bytes= -1", 10, None),
+        ("bytes=0 -1", 10, None),
+        ("bytes=-5", 0, None),
         (f"bytes=0-{'9' * 5000}", 10, (0, 10)),
         (f"bytes={'0' * 5000}1-1", 10, (1, 1)),
         ("bytes=5-2", 10, None),
@@ -33,7 +37,7 @@ def test_resolve(value: str | None, size: int, expected: tuple[int, int] | None)
 
 @pytest.mark.parametrize(
     ("value", "size"),
-    [("bytes=10-", 10), ("bytes=40-50", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-5", 0), ("bytes=0-0", 0)],
+    [("bytes=10-", 10), ("bytes=40-50", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-0", 0), ("bytes=0-0", 0)],
 )
 def test_unsatisfiable(value: str, size: int) -> None:
     with pytest.raises(InvalidRange) as caught:
