@@ -3,7 +3,8 @@
 Rules: pure; no decoder holds more than one line, whatever sizes the client declares; the same bytes give the same
 pieces and the same error however they are split.  Pieces go out before their chunk's signature is known: nothing is
 visible to anybody until ``finish`` succeeded.  Errors of content coding only; digests are the driver's (their values
-are compared with ``check_payload_hash`` and by the operation).
+are compared with ``check_payload_hash`` and by the operation).  Chunks that are not framed as they should be are an
+IncompleteBody, as AWS has it; trailing headers a MalformedTrailerError.
 
     chunk    = size [";chunk-signature=" signature] CRLF bytes CRLF
     body     = *chunk, last chunk (size 0, no bytes, no CRLF of its own), *( name ":" value CRLF ), CRLF
@@ -66,19 +67,21 @@ class Decoder(Protocol):
 def decoder_for(head: RequestHead, payload: PayloadSpec) -> Decoder:
     """Return the decoder of a request's body.
 
-    Raises MissingContentLength (aws-chunked without x-amz-decoded-content-length), InvalidRequest.
+    Raises MissingContentLength (aws-chunked without a number in x-amz-decoded-content-length), InvalidRequest.
     """
     if not payload.aws_chunked:
         length = head.headers.get("content-length")
-        return PlainDecoder(None if length is None else _length(length))
+        if length is not None and not _LENGTH.fullmatch(length):
+            raise InvalidRequest("The declared length of the request body is not a number.")
+        return PlainDecoder(None if length is None else int(length))
     declared = head.headers.get("x-amz-decoded-content-length")
-    if declared is None:
+    if declared is None or not _LENGTH.fullmatch(declared):
         raise MissingContentLength()
     signer = ChunkSigner(payload.seed) if payload.seed is not None else None
     announced: tuple[str, ...] = ()
     if payload.kind is not PayloadKind.CHUNKS:
         announced = _announced(head.headers.joined("x-amz-trailer"))
-    return AwsChunkedDecoder(_length(declared), signer=signer, announced=announced)
+    return AwsChunkedDecoder(int(declared), signer=signer, announced=announced)
 
 
 def check_payload_hash(payload: PayloadSpec, digests: Mapping[str, bytes]) -> None:
@@ -95,12 +98,6 @@ def check_payload_hash(payload: PayloadSpec, digests: Mapping[str, bytes]) -> No
 def body_is_declared(head: RequestHead) -> bool:
     """Tell whether the request says where its body ends; without that there is no body (MissingContentLength)."""
     return "content-length" in head.headers or "transfer-encoding" in head.headers
-
-
-def _length(text: str) -> int:
-    if not _LENGTH.fullmatch(text):
-        raise InvalidRequest("A declared length of the request body is not a number.")
-    return int(text)
 
 
 def _announced(value: str | None) -> tuple[str, ...]:
@@ -184,7 +181,7 @@ class AwsChunkedDecoder:
                 if not self._left:
                     self._expect = _Expect.DATA_END
             elif self._expect is _Expect.NOTHING:
-                raise InvalidRequest("The request body goes on after its last chunk.")
+                raise IncompleteBody("The request body goes on after its last chunk.")
             else:
                 at, line = self._take_line(data, at)
                 match line, self._expect:
@@ -196,7 +193,7 @@ class AwsChunkedDecoder:
                         self._expect = _Expect.SIZE
                         self._check_chunk()
                     case bytes(), _Expect.DATA_END:
-                        raise InvalidRequest("A chunk of the request body is longer than its size.")
+                        raise IncompleteBody("A chunk of the request body is longer than its size.")
                     case b"", _:
                         self._expect = _Expect.NOTHING
                         self._check_trailers()
@@ -208,17 +205,18 @@ class AwsChunkedDecoder:
         try:
             return self._line.take(data, at)
         except BadRequest as error:
-            raise InvalidRequest(error.detail) from None
+            kind = MalformedTrailerError if self._expect is _Expect.TRAILER else IncompleteBody
+            raise kind(error.detail) from None
 
     def _begin_chunk(self, line: bytes) -> None:
         digits, _, extension = line.partition(b";")
         size = chunk_size(digits)
         if size is None:
-            raise InvalidRequest("A chunk size of the request body is not valid.")
+            raise IncompleteBody("A chunk size of the request body is not valid.")
         if self._signer is not None:
             name, _, self._signature = extension.partition(b"=")
             if name != b"chunk-signature":
-                raise InvalidRequest("A chunk of the request body has no signature.")
+                raise IncompleteBody("A chunk of the request body has no signature.")
         self._received += size
         if self._received > self.expected_size:
             raise IncompleteBody("The request body is longer than its x-amz-decoded-content-length.")
