@@ -126,7 +126,7 @@ _UNRESERVED_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 
 def is_bucket_name(name: str) -> bool:
     """Tell whether a bucket could ever have had this name (by AWS's rules before 2018): what may be asked for."""
-    return _ADDRESSABLE.fullmatch(name) is not None
+    return _ADDRESSABLE.fullmatch(name) is not None and not _IPV4.fullmatch(name)
 
 
 def check_bucket_name(name: str) -> None:

@@ -8,11 +8,13 @@ Follows "CopyObject", "UploadPartCopy" (Amazon S3 API Reference).
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from s3proto import checksums, commands, conditions, metadata, ranges
 from s3proto.auth import authorize, reading
 from s3proto.commands import Steps
 from s3proto.dates import iso_date
-from s3proto.errors import InvalidArgument, InvalidRequest
+from s3proto.errors import AccessDenied, InvalidArgument, InvalidRequest
 from s3proto.http import Response
 from s3proto.model import ObjectAttributes, OpenedObject
 from s3proto.names import parse_copy_source
@@ -27,16 +29,18 @@ _DIRECTIVES = ("COPY", "REPLACE")
 
 def copy_object(request: S3Request) -> Steps[Response]:
     headers, bucket, key = request.headers, request.bucket, request.key
+    if request.identity.principal is None:
+        raise AccessDenied("Anonymous users cannot copy objects.  Please authenticate.")
     replaces = _directive(request, "x-amz-metadata-directive")
     _directive(request, "x-amz-tagging-directive")  # there are no tags: either leaves none
     condition = conditions.parse_write(headers)
     given = metadata.parse_attributes(headers, request.writer) if replaces else None
     wanted = headers.get("x-amz-checksum-algorithm")
     algorithm = checksums.algorithm(wanted).name if wanted else None
-    source_bucket, source_key, version_id = parse_copy_source(headers.get("x-amz-copy-source") or "")
-    source = yield from _open_source(request)
+    named = _source(request)
+    source = yield from _open_source(request, named)
     attributes = given or metadata.copied_attributes(source.info.attributes, headers, request.writer)
-    if (bucket, key) == (source_bucket, source_key) and version_id is None and not replaces and not wanted:
+    if named == _Source(bucket, key, None) and not replaces and not wanted:
         _refuse_pointless(request, source.info.attributes)
     if algorithm is None and source.info.checksums.type == checksums.COMPOSITE and source.info.checksums.values:
         algorithm = source.info.checksums.values[0][0]  # the copy has no parts, so no composite of them
@@ -69,8 +73,9 @@ def copy_object(request: S3Request) -> Steps[Response]:
 
 def upload_part_copy(request: S3Request) -> Steps[Response]:
     number = ranges.part_number(request.query["partNumber"])
+    named = _source(request)
     upload = yield from head_open_upload(request)
-    source = yield from _open_source(request)
+    source = yield from _open_source(request, named)
     first, length = ranges.resolve_copy_source(request.headers.get("x-amz-copy-source-range"), source.info.size)
     yield from commands.AllowEarlyHead((XML_TYPE,))
     part = yield from commands.UploadPartCopy(
@@ -87,17 +92,28 @@ def upload_part_copy(request: S3Request) -> Steps[Response]:
     )
 
 
-def _open_source(request: S3Request) -> Steps[OpenedObject]:
-    """Open what x-amz-copy-source names, if the caller may read it and its conditions hold."""
-    headers = request.headers
-    bucket, key, version_id = parse_copy_source(headers.get("x-amz-copy-source") or "")
+class _Source(NamedTuple):
+    """What x-amz-copy-source names."""
+
+    bucket: str
+    key: str
+    version_id: str | None
+
+
+def _source(request: S3Request) -> _Source:
+    return _Source(*parse_copy_source(request.headers.get("x-amz-copy-source") or ""))
+
+
+def _open_source(request: S3Request, source: _Source) -> Steps[OpenedObject]:
+    """Open the source of a copy, if the caller may read it and its conditions hold."""
+    bucket, key, version_id = source
     action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
     access = yield from authorize(
         request.identity, action, bucket, key, owner_header="x-amz-source-expected-bucket-owner"
     )
-    source = yield from reading(request.identity, access, bucket, commands.OpenObject(bucket, key, version_id))
-    conditions.check_copy_source(headers, source.info)
-    return source
+    opened = yield from reading(request.identity, access, bucket, commands.OpenObject(bucket, key, version_id))
+    conditions.check_copy_source(request.headers, opened.info)
+    return opened
 
 
 def _directive(request: S3Request, name: str) -> bool:

@@ -128,3 +128,15 @@ def test_upload_part_copy(range_: str | None, piece: tuple[int, int]) -> None:
 def test_upload_part_copy_of_a_wrong_range(range_: str, error: type[Exception]) -> None:
     with pytest.raises(error):
         call("PUT", TARGET, SOURCE | {"x-amz-copy-source-range": range_}, [HEAD_UPLOAD, ALLOWED, OPEN])
+
+
+@pytest.mark.parametrize("source", ["bucket", "bucket/", "b%", "10.0.0.1/key", "a&b/key"])
+def test_a_source_that_cannot_be_one_is_told_first(source: str) -> None:
+    for target in ("/bucket/key", TARGET):
+        with pytest.raises(errors.InvalidArgument):
+            call("PUT", target, {"x-amz-copy-source": source})
+
+
+def test_nobody_copies_without_a_signature() -> None:
+    with pytest.raises(errors.AccessDenied):
+        call("PUT", "/bucket/key", SOURCE, principal=None, access=Access.GUEST)
