@@ -93,12 +93,15 @@ _MAX_PARTS = 1000
 
 
 def get_object_attributes(request: S3Request) -> Steps[Response]:
-    wanted = {name.strip() for name in (request.headers.joined("x-amz-object-attributes") or "").split(",")}
+    names = request.headers.joined("x-amz-object-attributes")
+    if not names:
+        raise InvalidRequest(
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is either missing or empty"
+        )
+    wanted = {name.strip() for name in names.split(",")}
     if not wanted <= _ATTRIBUTES:
         raise InvalidArgument(
-            "Invalid attribute name specified.",
-            ArgumentName="x-amz-object-attributes",
-            ArgumentValue=request.headers.joined("x-amz-object-attributes") or "",
+            "Invalid attribute name specified.", ArgumentName="x-amz-object-attributes", ArgumentValue=names
         )
     limit = whole_number(request.headers.get("x-amz-max-parts"), "max-parts", default=_MAX_PARTS, most=_MAX_PARTS)
     name = "part-number-marker"

@@ -20,10 +20,10 @@ MAX_BUCKETS = 10_000
 
 def list_buckets(request: S3Request) -> Steps[Response]:
     query, region = request.query, request.settings.region
-    limit = whole_number(query.get("max-buckets"), "max-buckets", default=MAX_BUCKETS, most=MAX_BUCKETS)
-    if limit == 0:
+    limit = whole_number(query.get("max-buckets"), "max-buckets", default=MAX_BUCKETS, most=MAX_BUCKETS + 1)
+    if not 1 <= limit <= MAX_BUCKETS:
         raise InvalidArgument(
-            "Argument max-buckets must be an integer between 1 and 10000",
+            f"Argument max-buckets must be an integer between 1 and {MAX_BUCKETS}",
             ArgumentName="max-buckets",
             ArgumentValue=query["max-buckets"],
         )

@@ -28,7 +28,7 @@ def test_another_region_has_none_of_our_buckets() -> None:
     assert texts(call("GET", "/?bucket-region=eu-west-1"), "Buckets/Bucket") == []
 
 
-@pytest.mark.parametrize("query", ["max-buckets=0", "max-buckets=x", "continuation-token=x"])
+@pytest.mark.parametrize("query", ["max-buckets=0", "max-buckets=10001", "max-buckets=x", "continuation-token=x"])
 def test_wrong_parameters(query: str) -> None:
     with pytest.raises(InvalidArgument):
         call("GET", f"/?{query}")
