@@ -98,7 +98,7 @@ def declared(headers: Headers) -> Declared | None:
     trailers = [name.strip().lower() for name in (headers.joined("x-amz-trailer") or "").split(",")]
     trailers = [name for name in trailers if name.startswith(HEADER_PREFIX)]
     if len(values) + len(trailers) > 1:
-        raise InvalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
+        raise _several()
     found = None
     if values:
         name, value = values[0]
@@ -116,6 +116,23 @@ def declared(headers: Headers) -> Declared | None:
                 "headers were found."
             )
     return found
+
+
+def claimed(headers: Headers) -> tuple[Algorithm, str] | None:
+    """Return the checksum that a Complete's headers claim for the object, None for none.  Raises InvalidRequest."""
+    found = [(row, value) for row in ALGORITHMS.values() if (value := headers.get(row.header)) is not None]
+    if len(found) > 1:
+        raise _several()
+    return found[0] if found else None
+
+
+def is_value(row: Algorithm, text: str) -> bool:
+    """Tell whether ``text`` can be a checksum of this algorithm."""
+    return _decoded(text, row.size) is not None
+
+
+def _several() -> InvalidRequest:
+    return InvalidRequest("Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.")
 
 
 def _of_header(name: str) -> Algorithm:
@@ -158,7 +175,7 @@ def check_md5(expected: bytes | None, actual: bytes) -> None:
     if expected is not None and expected != actual:
         raise BadDigest(
             "The Content-MD5 you specified did not match what we received.",
-            ExpectedDigest=b64encode(expected).decode(),
+            ExpectedDigest=expected.hex(),
             CalculatedDigest=b64encode(actual).decode(),
         )
 

@@ -10,11 +10,12 @@ Follows "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload", "Abort
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from s3proto import checksums, commands, conditions, listing, metadata, ranges, xml
-from s3proto.checksums import ALGORITHMS
+from s3proto.checksums import ALGORITHMS, Algorithm
 from s3proto.commands import BodyTarget, Steps
 from s3proto.errors import (
     AccessDenied,
@@ -23,6 +24,7 @@ from s3proto.errors import (
     EntityTooLarge,
     EntityTooSmall,
     InternalError,
+    InvalidArgument,
     InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
@@ -34,10 +36,9 @@ from s3proto.http import Response
 from s3proto.model import NO_CHECKSUMS, Access, Checksums, Completed, Part, Upload
 from s3proto.operations import conditional
 from s3proto.operations.bodies import receive_document, receive_object
-from s3proto.operations.objects import whole_size
 from s3proto.operations.operation import BUCKET, OBJECT, Operation
 from s3proto.operations.responses import XML_TYPE, Pairs, document_response, version_header, xml_response
-from s3proto.request import S3Request, whole_number
+from s3proto.request import S3Request, parse_date, whole_number
 
 MAX_PARTS = 10_000
 
@@ -111,7 +112,8 @@ class _PartClaim(NamedTuple):
 
     number: int
     etag: str
-    checksums: tuple[tuple[str, str], ...]
+    checksum: tuple[str, str] | None
+    """(algorithm, base64)."""
 
 
 _LOST = (NoSuchUpload, InvalidPart, PreconditionFailed, ConditionalRequestConflict)
@@ -121,13 +123,14 @@ _LOST = (NoSuchUpload, InvalidPart, PreconditionFailed, ConditionalRequestConfli
 def complete_multipart_upload(request: S3Request) -> Steps[Response]:
     limit = request.settings.max_document
     condition = conditions.parse_write(request.headers)
+    claimed = checksums.claimed(request.headers)
     claims = _parse_claims((yield from receive_document(request, limit=limit)), limit)
     head = commands.HeadUpload(request.bucket, request.key, request.query["uploadId"])
     upload = yield from head
     if upload.completed is None:
         _check_initiator(request, upload)
         try:
-            return (yield from _complete(request, upload, claims, condition))
+            return (yield from _complete(request, upload, claims, claimed, condition))
         except _LOST:
             upload = yield from head
             if upload.completed is None:
@@ -138,13 +141,17 @@ def complete_multipart_upload(request: S3Request) -> Steps[Response]:
 
 
 def _complete(
-    request: S3Request, upload: Upload, claims: Sequence[_PartClaim], condition: conditions.WriteCondition
+    request: S3Request,
+    upload: Upload,
+    claims: Sequence[_PartClaim],
+    claimed: tuple[Algorithm, str] | None,
+    condition: conditions.WriteCondition,
 ) -> Steps[Response]:
     bucket, key, upload_id = request.bucket, request.key, upload.upload_id
     page = yield from commands.ListParts(bucket, key, upload_id, limit=MAX_PARTS)
     parts = _choose(claims, {part.number: part for part in page.parts})
     _check_sizes(request, parts)
-    sums = _object_checksums(request, upload, parts)
+    sums = _object_checksums(request, upload, parts, claimed)
     completed = Completed(_multipart_etag(parts), sums, _digest(claims))
     yield from conditional.refuse_hopeless(condition, bucket, key)
     yield from commands.AllowEarlyHead((XML_TYPE,))
@@ -167,8 +174,20 @@ def _complete(
 
 def abort_multipart_upload(request: S3Request) -> Steps[Response]:
     upload = yield from head_open_upload(request)
+    _check_initiated(request, upload)
     yield from commands.AbortMultipartUpload(request.bucket, request.key, upload.upload_id)
     return Response(204)
+
+
+def _check_initiated(request: S3Request, upload: Upload) -> None:
+    """Raise PreconditionFailed for an upload that was not begun when the client believes it was."""
+    name = "x-amz-if-match-initiated-time"
+    if (value := request.headers.get(name)) is None:
+        return
+    if (seconds := parse_date(value)) is None:
+        raise InvalidArgument(ArgumentName=name, ArgumentValue=value)
+    if seconds != int(upload.initiated):
+        raise PreconditionFailed(Condition=name)
 
 
 def _completed_response(request: S3Request, completed: Completed, version_id: str | None) -> Response:
@@ -186,21 +205,37 @@ def _completed_response(request: S3Request, completed: Completed, version_id: st
 
 
 def _parse_claims(body: bytes, limit: int) -> list[_PartClaim]:
-    """Return the parts that the document names, in its order.  Raises MalformedXML, InvalidPartOrder."""
+    """Return the parts that the document names, in its order.
+
+    Raises MalformedXML, InvalidArgument (a number or checksum that cannot be one), InvalidPartOrder.
+    """
     root = xml.parse(body, "CompleteMultipartUpload", max_bytes=limit)
     claims = []
     for element in root.all("Part"):
         number = element.require("PartNumber").strip()
-        if not (number.isascii() and number.isdecimal() and len(number) <= 9):
+        if not re.fullmatch("-?[0-9]{1,9}", number):
             raise MalformedXML
-        sums = tuple((name, value) for name in ALGORITHMS if (value := element.get(f"Checksum{name}")))
-        claims.append(_PartClaim(int(number), conditions.bare_etag(element.require("ETag")), sums))
+        if int(number) < 1:
+            raise InvalidArgument("PartNumber must be >= 1", ArgumentName="PartNumber", ArgumentValue=number)
+        etag = conditions.bare_etag(element.require("ETag"))
+        claims.append(_PartClaim(int(number), etag, _part_checksum(element)))
     if not 1 <= len(claims) <= MAX_PARTS:
         raise MalformedXML
     if any(earlier.number > later.number for earlier, later in zip(claims, claims[1:])):
         raise InvalidPartOrder
     # A client that sent a part again may name it twice: the last one counts, as it does among the parts.
     return list({claim.number: claim for claim in claims}.values())
+
+
+def _part_checksum(element: xml.Element) -> tuple[str, str] | None:
+    found = [(row, value) for row in ALGORITHMS.values() if (value := element.get(f"Checksum{row.name}"))]
+    if len(found) > 1 or not all(checksums.is_value(row, value) for row, value in found):
+        raise InvalidArgument(
+            "Invalid Base64 or multiple checksums present in request",
+            ArgumentName="Checksum",
+            ArgumentValue=";".join(f"{row.name}:{value}" for row, value in found),
+        )
+    return (found[0][0].name, found[0][1]) if found else None
 
 
 def _digest(claims: Sequence[_PartClaim]) -> str:
@@ -210,19 +245,26 @@ def _digest(claims: Sequence[_PartClaim]) -> str:
 
 
 def _choose(claims: Sequence[_PartClaim], found: dict[int, Part]) -> list[Part]:
-    """Return the stored parts that were claimed.  Raises InvalidPart for one that is not there or is another."""
+    """Return the stored parts that were claimed.
+
+    Raises InvalidPart for one that is not there or is another, BadDigest for a checksum that a part was stored without.
+    """
     chosen = []
     for claim in claims:
         part = found.get(claim.number)
-        if part is None or part.etag != claim.etag or _contradicts(claim, part):
-            raise InvalidPart(UploadedPartNumber=claim.number, PartNumber=claim.number, ETag=claim.etag)
+        if part is None or part.etag != claim.etag:
+            raise _invalid_part(claim)
+        if claim.checksum is not None and claim.checksum not in part.checksums:
+            name = claim.checksum[0]
+            if name in dict(part.checksums):
+                raise _invalid_part(claim)
+            raise BadDigest(f"The {name.lower()} you specified for part {claim.number} did not match what we received.")
         chosen.append(part)
     return chosen
 
 
-def _contradicts(claim: _PartClaim, part: Part) -> bool:
-    stored = dict(part.checksums)
-    return any(name in stored and stored[name] != value for name, value in claim.checksums)
+def _invalid_part(claim: _PartClaim) -> InvalidPart:
+    return InvalidPart(UploadedPartNumber=claim.number, PartNumber=claim.number, ETag=claim.etag)
 
 
 def _check_sizes(request: S3Request, parts: Sequence[Part]) -> None:
@@ -236,16 +278,17 @@ def _check_sizes(request: S3Request, parts: Sequence[Part]) -> None:
     if total > settings.max_object_size:
         raise EntityTooLarge(ProposedSize=total, MaxSizeAllowed=settings.max_object_size)
     expected = request.headers.get("x-amz-mp-object-size")
-    if expected is not None and whole_size(expected, "x-amz-mp-object-size") != total:
+    if expected is not None and expected != str(total):
         raise InvalidRequest(
             f"The provided 'x-amz-mp-object-size' header value {expected} does not match what was computed: {total}"
         )
 
 
-def _object_checksums(request: S3Request, upload: Upload, parts: Sequence[Part]) -> Checksums:
+def _object_checksums(
+    request: S3Request, upload: Upload, parts: Sequence[Part], claimed: tuple[Algorithm, str] | None
+) -> Checksums:
     """Compute the object's checksum and compare it with what the request says of it."""
-    headers = request.headers
-    type_ = headers.get("x-amz-checksum-type")
+    type_ = request.headers.get("x-amz-checksum-type")
     if type_ and upload.checksum_type and type_.upper() != upload.checksum_type:
         raise InvalidRequest(
             "The upload was created using the "
@@ -253,16 +296,13 @@ def _object_checksums(request: S3Request, upload: Upload, parts: Sequence[Part])
         )
     row = ALGORITHMS.get(upload.checksum_algorithm or "")
     sums = checksums.joined(row, upload.checksum_type or checksums.default_type(row), parts) if row else NO_CHECKSUMS
-    stored = dict(sums.values)
-    for other in ALGORITHMS.values():
-        claimed = headers.get(other.header)
-        if claimed is None:
-            continue
+    if claimed is not None:
+        other, value = claimed
         if other is not row:
             raise InvalidRequest(
                 f"The upload was not created with the {other.name.lower()} checksum algorithm: it cannot be compared."
             )
-        if claimed != stored.get(other.name):
+        if (other.name, value) not in sums.values:
             raise BadDigest(f"The {other.name.lower()} you specified did not match the calculated checksum.")
     return sums
 

@@ -17,6 +17,7 @@ from s3proto.commands import (
     UploadPart,
 )
 from s3proto.context import Settings
+from s3proto.dates import http_date
 from s3proto.model import (
     NO_CHECKSUMS,
     Checksums,
@@ -224,12 +225,33 @@ MANY = "<Part><PartNumber>1</PartNumber><ETag>e</ETag></Part>" * 10_001
         (claim("<Part><ETag>e</ETag></Part>"), errors.MalformedXML),
         (claim(MANY), errors.MalformedXML),
         (claim(TWO, ONE), errors.InvalidPartOrder),
+        (claim(ONE._replace(number=0)), errors.InvalidArgument),
+        (claim(ONE._replace(number=-4)), errors.InvalidArgument),
+        (claim(ONE._replace(checksums=(("CRC32", "no base64"),))), errors.InvalidArgument),
+        (claim(ONE._replace(checksums=(*CRC.values, ("CRC32C", "AAAAAA==")))), errors.InvalidArgument),
     ],
-    ids=["no body", "no parts", "no number", "no etag", "number missing", "10001", "order"],
+    ids=[
+        "no body",
+        "no parts",
+        "no number",
+        "no etag",
+        "number missing",
+        "10001",
+        "order",
+        "zero",
+        "negative",
+        "checksum",
+        "two checksums",
+    ],
 )
 def test_complete_with_a_wrong_document(document: Step, error: type[Exception]) -> None:
     with pytest.raises(error):
         call("POST", TARGET, {}, [document])
+
+
+def test_complete_with_two_checksums() -> None:
+    with pytest.raises(errors.InvalidRequest):
+        call("POST", TARGET, {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-crc32c": "AAAAAA=="})
 
 
 BIG = Settings(min_part_size=1, max_object_size=7)
@@ -244,7 +266,8 @@ BIG = Settings(min_part_size=1, max_object_size=7)
         ((ONE, TWO), Settings(), {}, UPLOAD, errors.EntityTooSmall),
         ((ONE, TWO), BIG, {}, UPLOAD, errors.EntityTooLarge),
         ((ONE,), SMALL, {"x-amz-mp-object-size": "6"}, UPLOAD, errors.InvalidRequest),
-        ((ONE,), SMALL, {"x-amz-mp-object-size": "x"}, UPLOAD, errors.InvalidArgument),
+        ((ONE,), SMALL, {"x-amz-mp-object-size": "-1"}, UPLOAD, errors.InvalidRequest),
+        ((ONE._replace(checksums=CRC.values),), SMALL, {}, UPLOAD, errors.BadDigest),
         ((ONE,), SMALL, {"x-amz-checksum-crc32": "AAAAAA=="}, UPLOAD, errors.InvalidRequest),
         ((CRC_ONE,), SMALL, {"x-amz-checksum-crc32": "bad"}, CRC_UPLOAD, errors.BadDigest),
         ((CRC_ONE,), SMALL, {"x-amz-checksum-type": "COMPOSITE"}, CRC_UPLOAD, errors.InvalidRequest),
@@ -306,6 +329,16 @@ def test_abort() -> None:
     for missing in (GONE, DONE):
         with pytest.raises(errors.NoSuchUpload):
             call("DELETE", TARGET, script=[missing])
+
+
+def test_abort_of_the_upload_that_was_begun_then() -> None:
+    name = "x-amz-if-match-initiated-time"
+    script: list[Step] = [found(), (commands.AbortMultipartUpload("bucket", "key", "id"), None)]
+    assert call("DELETE", TARGET, {name: http_date(UPLOAD.initiated)}, script).status == 204
+    with pytest.raises(errors.PreconditionFailed):
+        call("DELETE", TARGET, {name: http_date(UPLOAD.initiated + 1)}, [found()])
+    with pytest.raises(errors.InvalidArgument):
+        call("DELETE", TARGET, {name: "then"}, [found()])
 
 
 # ----------------------------------------------------------------------------------------------- listings
