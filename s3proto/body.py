@@ -260,9 +260,9 @@ class AwsChunkedDecoder:
             raise SignatureDoesNotMatch(SignatureProvided=theirs)
 
     def finish(self) -> None:
-        if self._expect is _Expect.TRAILER:
+        if self._expect is _Expect.TRAILER and not self._line.begun and len(self.trailers) >= len(self._announced):
             self._check_trailers()  # only the last, empty line is missing: AWS's own example ends like that
         elif self._expect is not _Expect.NOTHING:
-            raise IncompleteBody("The request body ends before its last chunk.")
+            raise IncompleteBody("The request body ends before its last chunk and its trailing headers.")
         if self._received != self.expected_size:
             raise IncompleteBody("The request body is shorter than its x-amz-decoded-content-length.")

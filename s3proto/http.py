@@ -370,6 +370,11 @@ class LineCollector:
         self._limit = limit
         self._held = b""
 
+    @property
+    def begun(self) -> bool:
+        """True when a part of a line has come."""
+        return self._held != b""
+
     def take(self, data: memoryview, first: int) -> tuple[int, bytes | None]:
         """Read from offset ``first``; answers the offset after what was taken, and the line once it is whole.
 

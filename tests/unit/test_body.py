@@ -227,6 +227,10 @@ def bad_bodies() -> Iterator[tuple[str, bytes, type[S3Error]]]:
     yield "after-the-end", b"D\r\n0123456789abc\r\n0\r\n" + TRAILER + b"\r\nx", IncompleteBody
     yield "less-than-declared", b"3\r\nabc\r\n0\r\n" + TRAILER + b"\r\n", IncompleteBody
     yield "no-last-chunk", b"D\r\n0123456789abc\r\n", IncompleteBody
+    yield "no-trailer", b"D\r\n0123456789abc\r\n0\r\n", IncompleteBody
+    yield "half-a-trailer", b"D\r\n0123456789abc\r\n0\r\n" + TRAILER[:-2], IncompleteBody
+    yield "half-an-end", b"D\r\n0123456789abc\r\n0\r\n" + TRAILER + b"\r", IncompleteBody
+    yield "garbage-at-the-end", b"D\r\n0123456789abc\r\n0\r\n" + TRAILER + b"x", IncompleteBody
     for name, trailer in {
         "missing": b"",
         "other": b"x-amz-checksum-sha1:AA\r\n",
