@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from s3proto.commands import Steps
-from s3proto.errors import MethodNotAllowed, RequestNotImplemented
+from s3proto.errors import InvalidArgument, InvalidRequest, MethodNotAllowed, RequestNotImplemented, S3Error
 from s3proto.http import Headers, Response
 from s3proto.operations import acls, buckets, configuration, copies, multipart, objects, service
 from s3proto.operations.operation import BUCKET, OBJECT, SERVICE, Operation, Resource
@@ -76,8 +76,18 @@ def _not_implemented(request: S3Request) -> Steps[Response]:
     """Refuse an operation that AWS has.  The command before it makes a missing object a missing object."""
     yield from ()
     asked = sorted(SUB_RESOURCES.intersection(request.query))
+    if request.key and len(asked) == 1 and (refused := _MEANINGLESS.get((request.head.method, asked[0]))):
+        kind, words = refused
+        raise kind(words, ArgumentName=asked[0], ArgumentValue=request.query[asked[0]])
     raise RequestNotImplemented(QueryParameter=asked[0]) if asked else RequestNotImplemented()
 
+
+_MEANINGLESS: dict[tuple[str, str], tuple[type[S3Error], str]] = {
+    ("GET", "uploads"): (InvalidRequest, "Key is not expected for the GET method ?uploads subresource"),
+    ("GET", "versions"): (InvalidRequest, "There is no such thing as the ?versions sub-resource for a key"),
+    ("PUT", "partNumber"): (InvalidArgument, "This operation does not accept partNumber without uploadId"),
+}
+"""What AWS itself refuses for a key."""
 
 _METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 _UNSUPPORTED = Operation("NotImplemented", "", SERVICE, "s3:*", _not_implemented)

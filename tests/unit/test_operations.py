@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from s3proto.errors import MethodNotAllowed, RequestNotImplemented
+from s3proto.errors import InvalidArgument, InvalidRequest, MethodNotAllowed, RequestNotImplemented, S3Error
 from s3proto.http import Headers
 from s3proto.operations import BUCKET, OBJECT, OPERATIONS, SERVICE, SUB_RESOURCES, Operation, Resource, resolve
 from tests.drive import drive
@@ -67,7 +67,6 @@ def test_a_sub_resource_is_never_ignored(method: str, resource: Resource, name: 
     [
         ("PUT", "/bucket?policy"),
         ("DELETE", "/bucket?lifecycle"),
-        ("PUT", "/bucket/key?partNumber=1"),
         ("PUT", "/bucket/key?versionId=x"),
         ("GET", "/bucket?analytics"),
         ("GET", "/bucket/key?torrent"),
@@ -78,6 +77,19 @@ def test_a_sub_resource_is_never_ignored(method: str, resource: Resource, name: 
 )
 def test_what_aws_has_and_we_have_not(method: str, target: str) -> None:
     with pytest.raises(RequestNotImplemented):
+        call(method, target)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "error"),
+    [
+        ("GET", "/bucket/key?uploads", InvalidRequest),
+        ("GET", "/bucket/key?versions", InvalidRequest),
+        ("PUT", "/bucket/key?partNumber=1", InvalidArgument),
+    ],
+)
+def test_what_means_nothing_to_aws_either(method: str, target: str, error: type[S3Error]) -> None:
+    with pytest.raises(error):
         call(method, target)
 
 
