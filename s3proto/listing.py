@@ -198,6 +198,7 @@ def object_versions(
                 ("IsLatest", True),
                 ("LastModified", iso_date(row.last_modified)),
                 ("ETag", f'"{row.etag}"'),
+                xml.Markup(_checksums(row)),
                 ("Size", row.size),
                 ("StorageClass", row.storage_class),
                 _owner("Owner", row.owner or owner),

@@ -55,7 +55,7 @@ def error_response(
     fields = dict(error.fields)
     if bucket and error.code.startswith(("NoSuchBucket", "Bucket")):
         fields.setdefault("BucketName", bucket)
-    if key and error.code == "NoSuchKey":
+    if key and error.code in ("NoSuchKey", "NoSuchVersion"):
         fields.setdefault("Key", key)
     fields.setdefault("Resource", head.raw_path)
     document = xml.document(

@@ -3,6 +3,7 @@ import pytest
 from s3proto import listing
 from s3proto.errors import InvalidArgument
 from s3proto.model import ListPage, ObjectRow
+from tests.s3_requests import OWNER
 
 
 def test_tokens_come_back_and_nothing_else_does() -> None:
@@ -47,3 +48,11 @@ def test_rows_escape_what_the_store_answers() -> None:
         "<ChecksumType>FULL_OBJECT</ChecksumType><Size>1</Size><StorageClass>&lt;</StorageClass></Contents>"
         "<CommonPrefixes><Prefix>&lt;</Prefix></CommonPrefixes>"
     ) in text
+
+
+def test_versions_tell_their_checksums() -> None:
+    row = ObjectRow("k", 1, "e", 0.0, "STANDARD", ("SHA1",), "COMPOSITE")
+    page = ListPage((row, ObjectRow("l", 1, "e", 0.0)), (), False)
+    text = listing.object_versions("b", listing.parse({}), "", "", page, OWNER).decode()
+    assert text.count('<ETag>"e"</ETag><Size>') == 1
+    assert '<ETag>"e"</ETag><ChecksumAlgorithm>SHA1</ChecksumAlgorithm><ChecksumType>COMPOSITE</ChecksumType>' in text
