@@ -138,6 +138,7 @@ NAMES = st.sampled_from(
     " x-amz-copy-source-if-none-match x-amz-metadata-directive x-amz-tagging-directive x-amz-meta-m x-amz-meta-"
     " x-amz-object-attributes x-amz-max-parts x-amz-part-number-marker x-amz-storage-class x-amz-acl x-amz-tagging"
     " x-amz-mp-object-size x-amz-if-match-size x-amz-if-match-last-modified-time x-amz-expected-bucket-owner"
+    " x-amz-if-match-initiated-time"
     " x-amz-website-redirect-location x-amz-security-token x-amz-bucket-object-lock-enabled x-amz-object-ownership"
     " connection expect authorization cookie".split()
 )
