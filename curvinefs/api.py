@@ -5,7 +5,7 @@ knows S3, and no caller may ask which of the two it has: what one does better hi
 
 Rules
 - Paths are absolute, ``/`` separated, without empty, ``.`` or ``..`` components and without a trailing slash;
-  ``/`` is the root.  They are str; a name that is not UTF-8 is never listed and cannot be named.
+  ``/`` is the root.  They are str; what cannot be named so (not UTF-8, too long) is never listed.
 - Symbolic links are never followed, at no place of a path; links and special files are ``FileKind.OTHER``.
 - Every method that changes something returns when the change is as durable as the file system was told to make
   it; it is atomic for every other caller, process and machine, unless its docstring says otherwise.
@@ -271,8 +271,11 @@ class FileSystem(Protocol):
         """The ``part_size`` of a parted file, None when there is none at ``path``."""
 
     # -- coordination and health
-    def lock(self, name: str, timeout_s: float = 5.0) -> AbstractContextManager[HeldLock]:
-        """Exclusive lock on an arbitrary name against all users of the store.  LockTimeout."""
+    def lock(self, name: str, timeout_s: float = 5.0, *, lasting: bool = False) -> AbstractContextManager[HeldLock]:
+        """Exclusive lock on an arbitrary name against all users of the store.  LockTimeout.
+
+        ``lasting``: the holder may need it for longer than a few seconds; else others may break it then.
+        """
 
     def check(self) -> Mapping[str, str]:
         """Facts about the store for /healthz and ``check``; Unavailable when it cannot serve."""

@@ -273,8 +273,8 @@ class CurvineFileSystem:
 
     # -- coordination and health
 
-    def lock(self, name: str, timeout_s: float = 5.0) -> AbstractContextManager[CurvineLock]:
-        return self._locks.hold(name, timeout_s)
+    def lock(self, name: str, timeout_s: float = 5.0, *, lasting: bool = False) -> AbstractContextManager[CurvineLock]:
+        return self._locks.hold(name, timeout_s, lasting=lasting)
 
     def check(self) -> Mapping[str, str]:
         info = self._calls.info()

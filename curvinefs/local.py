@@ -328,7 +328,8 @@ class LocalFileSystem:
 
     # -- coordination and health
 
-    def lock(self, name: str, timeout_s: float = 5.0) -> AbstractContextManager[LocalLock]:
+    def lock(self, name: str, timeout_s: float = 5.0, *, lasting: bool = False) -> AbstractContextManager[LocalLock]:
+        """Nobody breaks a lock: the kernel knows whether its holder lives."""
         return self._locks.hold(name, timeout_s)
 
     def check(self) -> Mapping[str, str]:

@@ -18,8 +18,10 @@ Raises FsError everywhere.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import Message
@@ -29,6 +31,7 @@ from curvinefs.api import (
     Corrupt,
     FsError,
     IsADirectory,
+    LockTimeout,
     NotADirectory,
     NotFound,
     RenameFlag,
@@ -48,7 +51,7 @@ _WRONLY_CREAT, _TRUNC = 0x41, 0x200
 _WRITE_LOCK, _UNLOCK, _PLOCK = 1, 2, 0
 _FILE = 1
 _TRIES = 3
-"""Lost replies to one change before we give up."""
+"""Lost replies to one change before we give up, unless patience ends before."""
 _DISCARDS = 8
 """Temporary files to delete, that could not be before, on the way of making one."""
 MAX_BLOCK_SIZE = 2**32 - 1
@@ -118,6 +121,13 @@ class Calls:
         except ReplyLost as error:
             raise Unavailable(f"{what}: {error}") from error
 
+    def _tries(self) -> Iterator[None]:
+        give_up = time.monotonic() + self._options.master_patience_s
+        for _ in range(_TRIES):
+            yield
+            if time.monotonic() > give_up:
+                return
+
     # -- looking
 
     def status(self, path: str) -> pb.FileStatusProto:
@@ -164,7 +174,7 @@ class Calls:
         )
         request = pb.MkdirRequest(path=path, opts=options)
         doubt: ReplyLost | None = None
-        for _ in range(_TRIES):
+        for _ in self._tries():
             try:
                 self._master.call(Code.MKDIR, request, pb.MkdirResponse)
                 return
@@ -185,7 +195,7 @@ class Calls:
         split(path)
         request = pb.DeleteRequest(path=path, recursive=False)
         doubt: ReplyLost | None = None
-        for _ in range(_TRIES):
+        for _ in self._tries():
             try:
                 self._master.call(Code.DELETE, request, pb.DeleteResponse)
                 return
@@ -202,7 +212,7 @@ class Calls:
         """Delete a temporary file: now or, where no master answers, when one makes the next files."""
         try:
             self.delete(path)
-        except Unavailable:
+        except (Unavailable, LockTimeout):
             self._discarded.append((path, inode))
         except FsError:
             pass  # gone already; else hidden by its name, and swept
@@ -235,7 +245,7 @@ class Calls:
         request = pb.RenameRequest(src=source, dst=destination, flags=int(flags))
         doubt: Exception | None = None
         life = known.life
-        for _ in range(_TRIES):
+        for _ in self._tries():
             try:
                 self._master.call(Code.RENAME, request, pb.RenameResponse, life=life)
                 return
@@ -259,7 +269,7 @@ class Calls:
         self.want_directory(split(destination)[0])  # the master would make it
         request = pb.LinkRequest(src_path=checked(source), dst_path=destination)
         doubt: ReplyLost | None = None
-        for _ in range(_TRIES):
+        for _ in self._tries():
             try:
                 self._master.call(Code.LINK, request, pb.LinkResponse)
                 return
@@ -416,6 +426,14 @@ class Calls:
             self.set_attributes(path, x_attr, mtime_ms)
 
     # -- locks
+
+    def limited(self) -> AbstractContextManager[None]:
+        """See Master.limited."""
+        return self._master.limited()
+
+    def not_after(self, when: float) -> None:
+        """See Master.not_after."""
+        self._master.not_after(when)
 
     def set_lock(self, path: str, lock: LockRange, *, release: bool = False) -> pb.FileLockProto | None:
         """Take or release; the lock that is in the way, or None.  NotFound: there is no such lock file."""

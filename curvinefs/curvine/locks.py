@@ -8,8 +8,10 @@ Rules
 - Every holding has an owner id of its own, and the client id has a fixed length and ends in a letter: the master's
   table mixes up others.
 - The master would keep a dead holder's lock for five minutes.  A waiter that has seen one holding for STALE_S releases
-  it in the holder's name; a holder asks ``check`` before it acts, which refuses from SAFE_S on.  Both are measured by
-  clocks of their own, so clocks need not agree.
+  it in the holder's name; a holder asks ``check`` before it acts, which refuses from SAFE_S on, and after which nothing
+  is sent to a master when it is older.  Both are measured by clocks of their own, so clocks need not agree.
+- A lock that is to last is taken again every RENEW_S by a thread of its own while its holder works, which makes it
+  another holding for those who wait.  That thread has ended when the lock is released.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from curvinefs.api import AlreadyExists, FsError, LockTimeout, NotFound
 from curvinefs.curvine.calls import Calls, LockRange
@@ -29,23 +31,26 @@ from curvinefs.proto import curvine_pb2 as pb
 
 SAFE_S = 5.0
 STALE_S = 10.0
+RENEW_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.02
 _MOST_SEEN = 1024
 
 
 class CurvineLock:
-    __slots__ = ("_name", "_since", "_clock")
+    __slots__ = ("_name", "since", "_calls", "_clock")
 
-    def __init__(self, name: str, since: float, clock: Callable[[], float]) -> None:
-        """``since``: before the lock was asked for."""
+    def __init__(self, name: str, since: float, calls: Calls, clock: Callable[[], float]) -> None:
         self._name = name
-        self._since = since
+        self.since = since
+        """Before the lock was asked for, the last time that it was granted."""
+        self._calls = calls
         self._clock = clock
 
     def check(self) -> None:
-        age = self._clock() - self._since
+        age = self._clock() - self.since
         if age > SAFE_S:
             raise LockTimeout(f"{self._name}: held for {age:.1f} s")
+        self._calls.not_after(time.monotonic() + SAFE_S - age)
 
 
 class _Queue:
@@ -76,8 +81,9 @@ class Locks:
         """Holdings of others that were in our way, and since when."""
 
     @contextmanager
-    def hold(self, name: str, timeout_s: float) -> Iterator[CurvineLock]:
+    def hold(self, name: str, timeout_s: float, *, lasting: bool = False) -> Iterator[CurvineLock]:
         """LockTimeout."""
+        timeout_s = max(0.0, timeout_s)
         deadline = self._clock() + timeout_s
         place = int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()) >> 2
         lock = LockRange(self._client_id, int.from_bytes(os.urandom(8)) >> 1, place)
@@ -86,15 +92,38 @@ class Locks:
             if not queue.turn.acquire(timeout=timeout_s):
                 raise LockTimeout(f"{name}: not free within {timeout_s} s")
             try:
-                since = self._wait(name, lock, deadline)
+                held = CurvineLock(name, self._wait(name, lock, deadline), self._calls, self._clock)
                 try:
-                    yield CurvineLock(name, since, self._clock)
+                    with self._calls.limited(), self._renewed(lock, held) if lasting else nullcontext():
+                        yield held
                 finally:
                     self._release(lock)
             finally:
                 queue.turn.release()
         finally:
             self._leave(place, queue)
+
+    @contextmanager
+    def _renewed(self, lock: LockRange, held: CurvineLock) -> Iterator[None]:
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(RENEW_S):
+                since = self._clock()
+                try:
+                    if self._calls.set_lock(self._path, lock) is not None:
+                        return  # somebody took us for dead: check() will say so
+                except FsError:
+                    continue
+                held.since = since
+
+        thread = threading.Thread(target=renew, name="renews a lock", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def _release(self, lock: LockRange) -> None:
         try:

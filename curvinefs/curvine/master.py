@@ -3,23 +3,39 @@
 Masters other than the leader answer nothing and do not say who leads; a starting one refuses connections.  So the last
 leader is asked first, then all in turn, with growing pauses, until ``patience_s`` is over.  Once that was in vain,
 calls ask everybody once and give up, until somebody answers: an outage holds few threads for long.
+
+Rules
+- After an error that says nothing of what was done (RAFT, TIMEOUT), "exists" and "not found" may be our own doing.
+- What is done under a lock is never sent when the lock may have passed to others, however long the leader was missing.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from curvinefs.api import Corrupt, Unavailable
+from curvinefs.api import Corrupt, LockTimeout, Unavailable
 from curvinefs.curvine.errors import ConnectionLost, Kind, Refused, Renewed, ReplyLost
 from curvinefs.curvine.frames import Request, decode_error, encode
 from curvinefs.curvine.pool import Address, Connection, Pool
-from curvinefs.curvine.retry import FIRST_PAUSE_S, LONGEST_PAUSE_S, RESEND, WAIT, Code, Resend, new_id
+from curvinefs.curvine.retry import (
+    FIRST_PAUSE_S,
+    GUARDED,
+    LONGEST_PAUSE_S,
+    OWN_DOING,
+    RESEND,
+    WAIT,
+    Code,
+    Resend,
+    new_id,
+)
 
 M = TypeVar("M", bound=Message)
 _HOPELESS_S = 10.0
@@ -37,6 +53,7 @@ class Master:
         self._hopeless_until = 0.0
         """Nobody answered lately: until this time, monotonic, calls have no patience."""
         self._answered = threading.local()
+        self._limit = threading.local()
 
     @property
     def leader(self) -> Address | None:
@@ -49,21 +66,45 @@ class Master:
         life: tuple[Address, int] | None = getattr(self._answered, "life", None)
         return life
 
+    @contextmanager
+    def limited(self) -> Iterator[None]:
+        """What not_after says inside ends here."""
+        before = self._last_moment
+        try:
+            yield
+        finally:
+            self._limit.when = before
+
+    def not_after(self, when: float) -> None:
+        """From ``when`` (monotonic) on, this thread's GUARDED calls are LockTimeout instead of being sent."""
+        self._limit.when = min(when, self._last_moment)
+
+    @property
+    def _last_moment(self) -> float:
+        when: float = getattr(self._limit, "when", math.inf)
+        return when
+
     def call(self, code: Code, request: Message, reply: type[M], *, life: tuple[Address, int] | None = None) -> M:
         """Ask and wait for the answer; with ``life`` only a master that has lived since then.
 
         Raises Refused; ReplyLost when a change may have happened and ``retry`` forbids to ask again; Renewed;
-        Unavailable.
+        Unavailable; LockTimeout.
         """
         body = request.SerializeToString()
         resend = RESEND[code]
         req_id = new_id()
         began = time.monotonic()
         give_up = began if began < self._hopeless_until else began + self._patience_s
+        last_moment = self._last_moment if code in GUARDED else math.inf
         doubtful: Address | None = None  # knows whether it did it, if it still lives
+        half_done = False  # perhaps, though the master takes it for failed and does it again
         pause, failures = FIRST_PAUSE_S, 0
-        why: Exception
+        why: Exception | None = None
         while True:
+            if time.monotonic() > last_moment:
+                if doubtful is not None:
+                    raise ReplyLost(f"{code.name}: its lock has grown old") from why
+                raise LockTimeout(f"{code.name}: its lock has grown old") from why
             address = doubtful or self._leader or self._addresses[self._next % len(self._addresses)]
             try:
                 answer = self._exchange(address, code, req_id, body, life)
@@ -89,7 +130,16 @@ class Master:
                         raise ReplyLost(f"{code.name}: {error}") from error
                 elif error.kind not in WAIT:
                     self._leader = address
+                    if half_done and error.kind in OWN_DOING:
+                        raise ReplyLost(f"{code.name}: {error}") from error
                     raise
+                elif resend is Resend.FREELY:
+                    req_id = new_id()  # by the old one SetAttr would be "in progress" for ten minutes
+                elif resend is Resend.NEVER:
+                    raise ReplyLost(f"{code.name}: {error}") from error
+                else:
+                    doubtful = address
+                    half_done |= error.kind != Kind.IN_PROGRESS
                 why = error
             failures += 1
             if failures % len(self._addresses) == 0 or doubtful is not None or self._leader is not None:
@@ -125,6 +175,15 @@ class Master:
             raise
         self._pool.give(connection)
         return answer
+
+
+def receive_message(connection: Connection, code: int, status: Request, req_id: int, seq_id: int, reply: type[M]) -> M:
+    """As receive_reply; ConnectionLost also where the header is not such a message."""
+    header = receive_reply(connection, code, status, req_id, seq_id)
+    try:
+        return reply.FromString(header)
+    except DecodeError as error:
+        raise connection.lost(f"{reply.__name__}: {error}") from error
 
 
 def receive_reply(connection: Connection, code: int, status: Request, req_id: int, seq_id: int) -> bytes:

@@ -58,7 +58,11 @@ RESEND: Mapping[Code, Resend] = {
 }
 
 WAIT = frozenset({Kind.RAFT, Kind.TIMEOUT, Kind.IN_PROGRESS})
-"""Kinds after which the same request is sent again, after a pause."""
+"""Kinds after which the request is sent again, after a pause, as after a lost reply: it may have been carried out."""
+OWN_DOING = frozenset({Kind.FILE_ALREADY_EXISTS, Kind.FILE_NOT_FOUND})
+"""Kinds that a change may meet because it was carried out before."""
+GUARDED = frozenset({Code.RENAME, Code.DELETE, Code.SET_ATTR})
+"""What is done under a lock, and must not be done any more when others may have it: see Master.not_after."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 2.0
 """Between rounds through all masters; doubled each time."""

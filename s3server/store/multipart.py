@@ -131,7 +131,7 @@ class Multipart(Objects):
         bucket, upload_id = command.bucket, command.upload_id
         spot = self._publisher.spot(bucket, command.key)
         uploads = self.uploads
-        with uploads.fs.lock(uploads.lock_name(upload_id), timeout_s=60.0):
+        with uploads.fs.lock(uploads.lock_name(upload_id), timeout_s=60.0, lasting=True):
             upload = self._open_upload(bucket, command.key, upload_id)
             chosen = uploads.chosen(bucket, upload_id, command.parts)
             record = Record(

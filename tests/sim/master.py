@@ -78,6 +78,7 @@ class Master:
         self._leads = leads
         self._mutex = mutex
         self.server = Server(lambda: self._handle)
+        self.server.forget = self._forget
         self._calls: dict[int, tuple[type[Message], Callable[..., Message]]] = {
             2: (pb.MkdirRequest, self._mkdir),
             3: (pb.DeleteRequest, self._delete),
@@ -133,6 +134,10 @@ class Master:
         if code in _REMEMBERED:
             cache[req_id] = True
         return answer
+
+    def _forget(self, req_id: int) -> None:
+        if self.state.cache.get(req_id):
+            del self.state.cache[req_id]
 
     def _repeat(self, code: int, request: Message) -> Message:
         if isinstance(request, pb.CreateFileRequest):

@@ -18,6 +18,8 @@ class Fault(Enum):
     CUT = "the reply ends after some bytes, then the connection"
     STALL = "the reply waits until it is released"
     GARBAGE = "the reply is no frame"
+    TWIST = "the reply is what the rule makes of it"
+    DENY = "the request is handled, but the answer is an error that the rule gives, and the master takes it for failed"
     REFUSE = "the answer is an error that the rule gives, and nothing is done"
 
 
@@ -34,6 +36,7 @@ class Rule:
     after: int = 0
     """Bytes of the reply that are sent (CUT)."""
     error: Refused | None = None
+    twist: Callable[[bytes], bytes] = bytes
     release: threading.Event | None = None
 
     def strikes(self, frame: Frame) -> bool:
@@ -57,6 +60,8 @@ class Server:
     def __init__(self, handler: Callable[[], Handle]) -> None:
         self._handler = handler
         self.rules: list[Rule] = []
+        self.forget: Callable[[int], None] = lambda req_id: None
+        """Hears of requests that are denied."""
         self.requests: list[tuple[int, int, int]] = []
         """Code, status, req_id of all requests."""
         self._connections: set[socket.socket] = set()
@@ -143,6 +148,10 @@ class Server:
                 raise rule.error
             header, data = handle(frame)
             nibble = 0
+            if fault is Fault.DENY:
+                assert rule is not None and rule.error is not None
+                self.forget(prefix.req_id)
+                raise rule.error
         except Refused as error:
             header, data, nibble = b"", encode_error(error.kind, error.text), 1
         if fault is Fault.LOSE_REPLY:
@@ -152,6 +161,9 @@ class Server:
             rule.release.wait(30)
         status = prefix.status & 0xF | nibble << 4
         reply = encode(prefix.code, status, prefix.req_id, prefix.seq_id, header, len(data)) + data
+        if fault is Fault.TWIST:
+            assert rule is not None
+            reply = rule.twist(reply)
         if fault is Fault.CUT:
             assert rule is not None
             connection.sendall(reply[: rule.after])

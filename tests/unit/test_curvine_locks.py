@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from curvinefs.api import LockTimeout, Unavailable
+from curvinefs.api import LockTimeout, RenameFlag, Unavailable
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.locks import SAFE_S, STALE_S, Locks
 from curvinefs.curvine.retry import Code
 from tests.sim.cluster import Cluster
+from tests.sim.kit import get, put
 from tests.sim.server import Fault
 
 
@@ -154,3 +157,91 @@ def test_child_has_a_name_of_its_own(fs: CurvineFileSystem) -> None:
         os._exit(0 if fs._locks._client_id != name else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert fs._locks._client_id == name
+
+
+def test_leader_comes_too_late(cluster: Cluster, fs: CurvineFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others may have the lock by then, and have done what ours would undo."""
+    monkeypatch.setattr("curvinefs.curvine.locks.SAFE_S", 0.5)
+    put(fs, "/new", b"ours")
+    put(fs, "/f", b"theirs")
+
+    def sleep(seconds: float) -> None:
+        time_sleep(0.6)
+        cluster.leader = 0
+
+    time_sleep = time.sleep
+    for change in (lambda: fs.rename("/new", "/f"), lambda: fs.delete("/f"), lambda: fs.set_x_attr("/f", {"a": b"b"})):
+        with fs.lock("f") as lock:
+            lock.check()
+            cluster.leader = None
+            with monkeypatch.context() as patch:
+                patch.setattr("curvinefs.curvine.master.time.sleep", sleep)
+                with pytest.raises(LockTimeout):
+                    change()
+        assert get(fs, "/f") == b"theirs"
+    fs.rename("/new", "/f", RenameFlag.REPLACE)
+    assert get(fs, "/f") == b"ours"
+    assert held(cluster) == 0
+
+
+def test_limit_of_an_inner_lock_ends_with_it(fs: CurvineFileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(fs, "/f")
+    monkeypatch.setattr("curvinefs.curvine.locks.SAFE_S", 0.05)
+    with fs.lock("outer"):
+        with fs.lock("inner") as lock:
+            lock.check()
+        time.sleep(0.1)
+        fs.delete("/f")
+
+
+def renewals() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "renews a lock"]
+
+
+def test_lasting_lock_is_not_taken_for_a_dead_one(
+    cluster: Cluster, fs: CurvineFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curvinefs.curvine.locks.RENEW_S", 0.01)
+    clock, own = Clock(), Clock()
+    waiting = locks(fs, clock)
+    with locks(fs, own).hold("a", 1.0, lasting=True) as lasting:
+        for _ in range(3):
+            with pytest.raises(LockTimeout):
+                with waiting.hold("a", 0.0):
+                    pass
+            clock.now += STALE_S + 1
+            own.now += SAFE_S + 1
+            eventually(lambda: lasting.since == own.now)
+            wait_for_another_millisecond(cluster)
+            lasting.check()
+    assert renewals() == [] and held(cluster) == 0
+
+
+def test_lasting_lock_that_was_broken_says_so(
+    cluster: Cluster, fs: CurvineFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("curvinefs.curvine.locks.RENEW_S", 0.01)
+    own = Clock()
+    with locks(fs, own).hold("a", 1.0, lasting=True) as lasting:
+        names = cluster.state.tree.get("/.s3~/locks/names")
+        with cluster._mutex:
+            names.locks = [replace(names.locks[0], client_id="another")]
+        eventually(lambda: not renewals())
+        own.now += SAFE_S + 1
+        with pytest.raises(LockTimeout):
+            lasting.check()
+        names.locks = []
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.002)
+
+
+def wait_for_another_millisecond(cluster: Cluster) -> None:
+    """Until the lock was taken again at another time of the master's clock."""
+    names = cluster.state.tree.get("/.s3~/locks/names")
+    before = names.locks[0].acquire_time
+    eventually(lambda: names.locks[0].acquire_time != before)

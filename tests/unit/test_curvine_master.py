@@ -212,6 +212,7 @@ def test_completion_that_survived_is_published(cluster: Cluster, fs: CurvineFile
 
 
 def test_join_that_was_lost_is_not_published(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    cluster.state.min_block_size = 1
     fs.create_parted("/p", 5)
     part = fs.open_part("/p", 0, 5)
     assert part is not None
@@ -323,3 +324,28 @@ def test_outage_is_waited_out_once(cluster: Cluster) -> None:
         cluster.start_master()
         fs.status("/")
         assert fs._master._hopeless_until == 0.0
+
+
+@pytest.mark.parametrize("code", [code for code in CHANGES.values() if code is not Code.CREATE_FILE])
+@pytest.mark.parametrize(
+    "fault, kind", [(Fault.REFUSE, Kind.IN_PROGRESS), (Fault.REFUSE, Kind.RAFT), (Fault.DENY, Kind.TIMEOUT)]
+)
+def test_error_that_leaves_doubt(cluster: Cluster, fs: CurvineFileSystem, code: Code, fault: Fault, kind: Kind) -> None:
+    """It was done or not; asking with an id that is "in progress" for ever helps nobody."""
+    for skip in (0, 1):
+        cluster.fault(fault, code, skip=skip, error=Refused(kind, "later"))
+    change_everything(fs)
+    assert get(fs, "/h") == b"data"
+    assert fs.status("/h").x_attr == {"note": b"n", "more": b"m"}
+    assert [entry.name for entry in fs.list("/")] == [".s3~", "d", "h"]
+    assert cluster.state.tree.get("/h").nlink == 1
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_create_that_leaves_doubt(cluster: Cluster, fs: CurvineFileSystem, taken: bool) -> None:
+    """It may be there, as our own: another name helps, so it is no AlreadyExists."""
+    if taken:
+        put(fs, "/f")
+    cluster.fault(Fault.REFUSE if taken else Fault.DENY, Code.CREATE_FILE, error=Refused(Kind.TIMEOUT, "timed out"))
+    with pytest.raises(Unavailable):
+        fs.create("/f")
