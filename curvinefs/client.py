@@ -38,7 +38,7 @@ from curvinefs.curvine.locks import CurvineLock, Locks
 from curvinefs.curvine.master import Master
 from curvinefs.curvine.options import Options
 from curvinefs.curvine.parted import CurvinePartWriter, PartedFiles
-from curvinefs.curvine.paths import GLOB, split
+from curvinefs.curvine.paths import GLOB, is_name, split
 from curvinefs.curvine.pool import Address, Pool
 from curvinefs.curvine.read import CurvineFile, blocks_of
 from curvinefs.curvine.source import FileSource, Readers
@@ -108,7 +108,7 @@ class CurvineFileSystem:
             raise IsADirectory(path)
         if status.kind is not FileKind.FILE:
             raise NotFound(f"{path}: not a regular file")
-        source = FileSource(self._calls, self._readers, path, status.id)
+        source = FileSource(self._calls, self._readers, path, located.status)
         return CurvineFile(self._workers, source, status, blocks)
 
     def _locate(self, path: str) -> tuple[pb.FileBlocksProto, Sequence[Block]]:
@@ -134,7 +134,8 @@ class CurvineFileSystem:
         least = start.encode("utf-8", "surrogatepass")
         while True:
             for status in page:
-                if status.name.encode() >= least:
+                name = status.name.encode()
+                if name >= least and is_name(name):
                     yield CurvineEntry(status)
             if len(page) < _PAGE:
                 return

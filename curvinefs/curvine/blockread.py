@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from curvinefs.curvine.errors import ConnectionLost, Refused
 from curvinefs.curvine.frames import Prefix, Request, allocate, decode_error, encode
-from curvinefs.curvine.master import decode, receive_reply
+from curvinefs.curvine.master import receive_message, receive_reply
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.pool import Connection
 from curvinefs.curvine.retry import Code, new_id
@@ -203,8 +203,7 @@ def _ask_for_paths(
         ]
         connection.send((b"".join(encode(Code.READ_BLOCK, Request.OPEN, each[0], 0, each[3]) for each in asked),))
         for req_id, block, location, _ in asked:
-            header = receive_reply(connection, Code.READ_BLOCK, Request.OPEN, req_id, 0)
-            answer = decode(header, pb.BlockReadResponse)
+            answer = receive_message(connection, Code.READ_BLOCK, Request.OPEN, req_id, 0, pb.BlockReadResponse)
             clean = answer.HasField("path")
             if clean:
                 fd = workers.open_near(location, answer.path, os.O_RDONLY, block.length)

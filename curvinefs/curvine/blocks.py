@@ -14,6 +14,7 @@ Rules
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections import deque
@@ -24,7 +25,7 @@ from curvinefs.api import NoSpace, Unavailable
 from curvinefs.curvine.calls import Calls, Commit
 from curvinefs.curvine.errors import LENGTHS_DIFFER, RECOVERING, BlockFailed, ConnectionLost, NoWorker, Refused
 from curvinefs.curvine.frames import Request, encode
-from curvinefs.curvine.master import decode, receive_reply
+from curvinefs.curvine.master import receive_message
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.pool import Connection
 from curvinefs.curvine.retry import Code, new_id
@@ -132,9 +133,10 @@ class _Replica:
     def _answer(self) -> pb.BlockWriteResponse:
         assert self._connection is not None
         status, seq_id, length = self._asked.popleft()
-        header = receive_reply(self._connection, Code.WRITE_BLOCK, status, self._req_id, seq_id)
+        answer = receive_message(
+            self._connection, Code.WRITE_BLOCK, status, self._req_id, seq_id, pb.BlockWriteResponse
+        )
         self._unanswered -= length
-        answer = decode(header, pb.BlockWriteResponse)
         if status is Request.OPEN:
             self.storage_type = answer.storage_type
         return answer
@@ -237,7 +239,8 @@ class BlockWriter:
             raise BlockFailed(
                 f"block {self.block.id}: " + "; ".join(f"worker {worker}: {error}" for worker, error in self._failures),
                 new_ids=any(error.says(LENGTHS_DIFFER, RECOVERING) for error in refused),
-                no_space=any(error.says("storage capacity") for error in refused),
+                no_space=any(error.says("storage capacity", "No space left") for error in refused)
+                or any(isinstance(error, OSError) and error.errno == errno.ENOSPC for _, error in self._failures),
             )
 
     def _failed(self, worker_id: int, error: Failure) -> None:
@@ -318,7 +321,7 @@ class Placement:
             except BlockFailed as error:
                 if error.new_ids:
                     raise
-                failure = NoSpace(str(error)) if error.no_space else Unavailable(str(error))
+                failure = error.fs_error(self.path)
                 failure.__cause__ = error
                 placed = None
             except NoWorker as error:

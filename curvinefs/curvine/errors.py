@@ -76,6 +76,10 @@ class BlockFailed(Exception):
         self.new_ids = new_ids
         self.no_space = no_space
 
+    def fs_error(self, what: str) -> FsError:
+        """The file system's word for it."""
+        return (NoSpace if self.no_space else Unavailable)(f"{what}: {self}")
+
 
 class Renewed(Exception):
     """The master is not, or not certainly, the process that answered before; nothing was asked of it."""
@@ -99,6 +103,7 @@ LENGTHS_DIFFER = "length mismatch"
 RECOVERING = "recovering"
 NOT_SUM_OF_BLOCKS = "Complete len is not equal"
 NOT_A_FILE = "Not a file"
+BLOCK_SIZE = "Block size needs to be"
 
 _BY_KIND: dict[int, type[FsError]] = {
     Kind.NOT_LEADER: Unavailable,

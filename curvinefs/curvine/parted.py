@@ -11,7 +11,7 @@ Rules
   the two sees the other, and nobody writes into a joined file.
 - Joining records all blocks with one call and copies nothing.  Blocks beyond the last part stay unrecorded: they have
   no length for readers and go with the file.
-- A part size that cannot be a block size gives out no place.
+- A part size that cannot be a block size, or is none that the cluster takes, gives out no place.
 
 A token is ``block id : length : worker/storage type, ...``: enough to read the part and to record it.
 """
@@ -33,12 +33,12 @@ from curvinefs.api import (
     FsError,
     NotFound,
     PartRef,
-    Unavailable,
 )
 from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import MAX_BLOCK_SIZE, Calls, Commit, block_id, inode_of
-from curvinefs.curvine.errors import NOT_SUM_OF_BLOCKS, BlockFailed
+from curvinefs.curvine.errors import BLOCK_SIZE, NOT_SUM_OF_BLOCKS, BlockFailed
+from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
 from curvinefs.curvine.read import CurvineFile
 from curvinefs.curvine.replay import Kept, LastingBlock
@@ -114,7 +114,7 @@ class CurvinePartWriter:
         try:
             token = _encode(self._block.finish())
         except BlockFailed as error:
-            raise Unavailable(str(error)) from error
+            raise error.fs_error(self._claim.path) from error
         self._parted.settle(self._claim, token)
         self._completed = True
         return token
@@ -140,7 +140,7 @@ class CurvinePartWriter:
         try:
             self._block.write(data)
         except BlockFailed as error:
-            raise Unavailable(str(error)) from error
+            raise error.fs_error(self._claim.path) from error
 
 
 class _Claim(NamedTuple):
@@ -161,12 +161,19 @@ class PartedFiles:
         client_name = str(uuid.uuid4())
         about = json.dumps({"size": part_size, "client": client_name}).encode()
         self._calls.mkdir(_beside(path), {_PARTED: about})
+        settled: dict[str, bytes] = {}
         try:
-            inode = self._calls.create(path, min(part_size, _IMPOSSIBLE), client_name).id
+            try:
+                inode = self._calls.create(path, min(part_size, _IMPOSSIBLE), client_name).id
+            except Corrupt as error:
+                if BLOCK_SIZE not in str(error):
+                    raise
+                inode = self._calls.create(path, MIB, client_name).id
+                settled[_CLOSED] = b"1"
         except FsError:
             self._calls.delete(_beside(path))
             raise
-        self._calls.set_attributes(_beside(path), {_INODE: b"%d" % inode})
+        self._calls.set_attributes(_beside(path), settled | {_INODE: b"%d" % inode})
 
     def part_size(self, path: str) -> int | None:
         try:

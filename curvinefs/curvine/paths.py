@@ -18,6 +18,11 @@ _MAX_LEVELS = 1000
 """Counted as the master does: the empty part before the first slash is one."""
 
 
+def is_name(data: bytes) -> bool:
+    """Whether it can be a component of a path; Curvine has others, which can neither be asked for nor shown."""
+    return 0 < len(data) <= MAX_NAME and data not in (b".", b"..") and b"\0" not in data and b"/" not in data
+
+
 def checked(path: str) -> str:
     """The path itself.  Raises InvalidPath."""
     try:
@@ -27,10 +32,10 @@ def checked(path: str) -> str:
     if path == "/":
         return path
     names = data.split(b"/")
-    if names[0] or len(names) == 1 or len(names) > _MAX_LEVELS or len(data) > _MAX_PATH or b"\0" in data:
+    if names[0] or len(names) == 1 or len(names) > _MAX_LEVELS or len(data) > _MAX_PATH:
         raise InvalidPath(f"{path!r}: not an absolute path, or too long")
     for name in names[1:]:
-        if not name or name in (b".", b"..") or len(name) > MAX_NAME:
+        if not is_name(name):
             raise InvalidPath(f"{path!r}: {name[:32]!r} cannot be a name")
     return path
 

@@ -141,6 +141,7 @@ class Pool:
         self._io_timeout_s = io_timeout_s
         self._max_idle_s = max_idle_s
         self._max_idle = max_idle
+        self._look_at_all = 0.0
         self._start_again()
         _living.add(self)
 
@@ -172,13 +173,22 @@ class Pool:
         with self._mutex:
             idle = self._idle.setdefault(connection.address, [])
             idle.append(connection)
-            surplus = max(0, len(idle) - self._max_idle)
-            while surplus < len(idle) and idle[surplus].since < now - self._max_idle_s:
-                surplus += 1
-            old = idle[:surplus]
-            del idle[:surplus]
+            old = self._aged(idle, now)
+            if now >= self._look_at_all:  # also at peers that nobody asks any more
+                self._look_at_all = now + self._max_idle_s
+                for others in self._idle.values():
+                    old += self._aged(others, now)
         for connection in old:
             connection.close()
+
+    def _aged(self, idle: list[Connection], now: float) -> list[Connection]:
+        """Take out those that are too old or too many."""
+        surplus = max(0, len(idle) - self._max_idle)
+        while surplus < len(idle) and idle[surplus].since < now - self._max_idle_s:
+            surplus += 1
+        old = idle[:surplus]
+        del idle[:surplus]
+        return old
 
     def close(self) -> None:
         with self._mutex:
@@ -199,8 +209,8 @@ _living: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for pool in list(_living):
-        for idle in pool._idle.values():
-            for connection in idle:
+        for made in pool._made.values():  # idle or in use by a thread that is not here
+            for connection in list(made):
                 connection.close()
         pool._start_again()
 

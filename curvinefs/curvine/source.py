@@ -14,6 +14,7 @@ from curvinefs.api import AlreadyExists, FsError, NotFound, Unavailable
 from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.calls import Calls
 from curvinefs.curvine.read import blocks_of
+from curvinefs.proto import curvine_pb2 as pb
 
 _DAY_S, _HOUR_S = 86400, 3600.0
 _PAGE = 1000
@@ -31,15 +32,20 @@ class Readers:
         """A link to that inode; None when another one is at ``path`` by now.  Raises FsError."""
         link = f"{self._directory}/{int(time.time()):x}.{uuid.uuid4().hex}"
         try:
-            self._calls.link(path, link)
-        except NotFound:
-            self._make_directory()
-            self._calls.link(path, link)
-        if self._calls.status(link).id == inode:
-            self._sweep()
-            return link
-        self.release(link)
-        return None
+            try:
+                self._calls.link(path, link)
+            except NotFound:
+                self._make_directory()
+                self._calls.link(path, link)
+            held = self._calls.status(link).id == inode
+        except FsError:
+            self.release(link)  # it may be there: an answer was lost
+            raise
+        if not held:
+            self.release(link)
+            return None
+        self._sweep()
+        return link
 
     def release(self, link: str) -> None:
         try:
@@ -61,7 +67,11 @@ class Readers:
             return
         self._sweep_at = now + _HOUR_S
         oldest = int(time.time()) - _DAY_S
-        for entry in self._calls.page(self._directory, "", _PAGE):  # the oldest come first
+        try:
+            entries = self._calls.page(self._directory, "", _PAGE)  # the oldest come first
+        except FsError:
+            return
+        for entry in entries:
             try:
                 made = int(entry.name.partition(".")[0], 16)
             except ValueError:
@@ -73,18 +83,18 @@ class Readers:
 class FileSource:
     """The blocks of a file that has a path; see read.Source."""
 
-    def __init__(self, calls: Calls, readers: Readers, path: str, inode: int) -> None:
+    def __init__(self, calls: Calls, readers: Readers, path: str, opened: pb.FileStatusProto) -> None:
         self._calls = calls
         self._readers = readers
         self._path = path
-        self._inode = inode
+        self._inode, self._mtime = opened.id, opened.mtime
         self._link: str | None = None
 
     def locate(self) -> Sequence[Block]:
         path = self._link or self._path
         located = self._calls.locations(path)
-        if located.status.id != self._inode:
-            raise Unavailable(f"{path}: replaced while it was read")
+        if (located.status.id, located.status.mtime) != (self._inode, self._mtime):
+            raise Unavailable(f"{path}: replaced or rewritten while it was read")
         return blocks_of(located)
 
     def hold(self) -> None:

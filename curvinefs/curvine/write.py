@@ -16,7 +16,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from curvinefs.api import Corrupt, File, FileKind, FileStatus, InvalidPath, RenameFlag, Unavailable
+from curvinefs.api import Corrupt, File, FileKind, FileStatus, InvalidPath, RenameFlag
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import Calls, Commit, Known
 from curvinefs.curvine.errors import BlockFailed
@@ -105,7 +105,7 @@ class CurvineWriter:
                 data = data[len(piece) :]
             self._waiting += data
         except BlockFailed as error:
-            raise Unavailable(f"{self._path}: {error}") from error
+            raise error.fs_error(self._path) from error
 
     def _grow(self) -> None:
         """More comes than a small file has: have large blocks."""
@@ -164,15 +164,15 @@ class CurvineWriter:
                 return
             except BlockFailed as error:
                 if last_try:
-                    raise Unavailable(f"{self._path}: {error}") from error
+                    raise error.fs_error(self._path) from error
                 self._begin_again()
 
     def _begin_again(self) -> None:
         """Another file with other block ids; made before the old one goes, so that the directory stays held."""
-        old, inode = self._path, self._inode
-        self._path = f"{self._first_path}.{uuid.uuid4().hex[:8]}"
-        self._inode = self._calls.create(self._path, self._block_size, self._client_name).id
-        self._calls.discard(old, inode)
+        path = f"{self._first_path}.{uuid.uuid4().hex[:8]}"
+        inode = self._calls.create(path, self._block_size, self._client_name).id
+        old, self._path, self._inode = (self._path, self._inode), path, inode
+        self._calls.discard(*old)
 
     # -- the end
 
@@ -186,7 +186,7 @@ class CurvineWriter:
             elif self._waiting:
                 self._put_small()
         except BlockFailed as error:
-            raise Unavailable(f"{self._path}: {error}") from error
+            raise error.fs_error(self._path) from error
         mtime_ms = mtime_ns // NANOSECONDS
         self._completed_in = self._calls.complete(
             self._path,

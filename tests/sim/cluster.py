@@ -27,7 +27,7 @@ FAST = Options(
 
 class Cluster:
     def __init__(
-        self, directory: Path, *, masters: int = 1, workers: int = 1, min_block_size: int = 1, capacity: int = 2**40
+        self, directory: Path, *, masters: int = 1, workers: int = 1, min_block_size: int = 2**20, capacity: int = 2**40
     ) -> None:
         self._mutex = threading.RLock()
         self.state = State(lambda: time.time_ns() // 1_000_000, min_block_size)

@@ -44,7 +44,7 @@ class TestSimulated(_Conformance):
 
     @pytest.fixture
     def cluster(self, tmp_path: Path) -> Iterator[Cluster]:
-        with Cluster(tmp_path) as cluster:
+        with Cluster(tmp_path, min_block_size=1) as cluster:
             yield cluster
 
     @pytest.fixture

@@ -20,7 +20,7 @@ from tests.sim.server import Fault
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path, workers=2) as cluster:
+    with Cluster(tmp_path, workers=2, min_block_size=1) as cluster:
         yield cluster
 
 
@@ -101,6 +101,14 @@ def test_sizes_that_no_block_has(fs: CurvineFileSystem, size: int) -> None:
     assert fs.parted_in("/p") == size
     assert fs.open_part("/p", 0, 10) is None
     assert fs.join_parts("/p", [], {}, MTIME) is None
+
+
+def test_size_below_that_of_blocks(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    cluster.state.min_block_size = MIB
+    fs.create_parted("/p", MIB - 1)
+    assert fs.parted_in("/p") == MIB - 1
+    assert fs.open_part("/p", 0, 10) is None
+    assert fs.join_parts("/p", [PartRef(0, 10, "")], {}, MTIME) is None
 
 
 def test_dead_worker(cluster: Cluster, fs: CurvineFileSystem) -> None:

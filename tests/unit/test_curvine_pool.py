@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -153,3 +154,28 @@ def test_child_begins_afresh(server: Server) -> None:
     again = idle.take(address(server))
     assert again is first and ask(again).header == b"x"
     again.close()
+
+
+def test_child_closes_what_threads_of_its_parent_use(server: Server) -> None:
+    used = pool()
+    taken = used.take(address(server))
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if taken.socket.fileno() == -1 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert ask(taken).header == b"x"
+    taken.close()
+
+
+def test_connections_of_a_peer_that_nobody_asks_any_more(server: Server) -> None:
+    old = Server(lambda: lambda frame: (frame.header, b""))
+    old.start()
+    idle = pool(max_idle_s=0.0)
+    first = idle.take(address(old))
+    idle.give(first)
+    time.sleep(0.001)
+    other = idle.take(address(server))
+    idle.give(other)
+    assert first.socket.fileno() == -1
+    idle.close()
+    old.stop()

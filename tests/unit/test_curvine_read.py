@@ -334,3 +334,25 @@ def test_slow_worker(remote: CurvineFileSystem, cluster: Cluster) -> None:
         cluster.workers[1].server.rules.append(replace(rule, skip=0))
         assert get(hasty, "/small") == b"small"
         release.set()
+
+
+def test_rewritten_in_place_while_it_is_read(remote: CurvineFileSystem, cluster: Cluster) -> None:
+    """By other programs: the inode and its blocks keep their ids."""
+    with closing(remote.open("/f")) as file:
+        assert file.readinto(0, memoryview(bytearray(100))) == 100
+        cluster.state.tree.get("/f").mtime += 1
+        for worker in (0, 1):
+            cluster.fault(Fault.LOSE_REQUEST, Code.READ_BLOCK, worker=worker)
+        with pytest.raises(Unavailable, match="rewritten"):
+            file.readinto(2 * MIB, memoryview(bytearray(LENGTH)))
+
+
+@pytest.mark.parametrize("code, skip", [(Code.FILE_STATUS, 1), (Code.LIST_OPTIONS, 0)])
+def test_links_are_not_left_where_holding_fails(
+    remote: CurvineFileSystem, cluster: Cluster, code: Code, skip: int
+) -> None:
+    get(remote, "/f")
+    with closing(cluster.client(OPTIONS)) as other, closing(other.open("/f")) as file:
+        cluster.fault(Fault.REFUSE, code, skip=skip, error=worker_error("disk"))
+        assert file.readinto(0, memoryview(bytearray(LENGTH))) == LENGTH
+    assert list(remote.list("/.s3~/readers")) == []

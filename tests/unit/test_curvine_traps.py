@@ -17,6 +17,7 @@ from curvinefs.api import AlreadyExists, InvalidPath, NotADirectory, NotFound, R
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.calls import Calls, Commit, block_id
 from curvinefs.curvine.errors import Refused
+from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import checked, listable, split
 from curvinefs.curvine.retry import Code
 from curvinefs.proto import curvine_pb2 as pb
@@ -155,7 +156,7 @@ def test_block_size_would_be_cut(cluster: Cluster, calls: Calls, fs: CurvineFile
 
 
 def test_length_without_blocks(cluster: Cluster, calls: Calls, fs: CurvineFileSystem) -> None:
-    calls.create("/f", 10, "c")
+    calls.create("/f", MIB, "c")
     with pytest.raises(ValueError):
         calls.complete("/f", "c", 5, ())
     request = pb.CompleteFileRequest(path="/f", len=5, client_name="c", only_flush=False)
@@ -164,7 +165,7 @@ def test_length_without_blocks(cluster: Cluster, calls: Calls, fs: CurvineFileSy
 
 
 def test_commit_names_workers(calls: Calls) -> None:
-    inode = calls.create("/f", 10, "c").id
+    inode = calls.create("/f", MIB, "c").id
     calls.add_block("/f", inode, "c", None)
     with pytest.raises(ValueError):
         calls.complete("/f", "c", 5, (Commit(block_id(inode, 0), 5, ()),))
@@ -172,7 +173,7 @@ def test_commit_names_workers(calls: Calls) -> None:
 
 def test_unknown_last_block_appends(cluster: Cluster, calls: Calls) -> None:
     """The master appends a block; ours is not taken for the one after the last."""
-    inode = calls.create("/f", 10, "c").id
+    inode = calls.create("/f", MIB, "c").id
     with pytest.raises(Exception, match="instead of"):
         calls.add_block("/f", inode, "c", block_id(inode, 7))
     assert len(cluster.state.tree.get("/f").blocks) == 1

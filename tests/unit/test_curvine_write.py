@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from curvinefs.api import NoSpace, NotFound, Unavailable
+from curvinefs.api import Corrupt, NoSpace, NotFound, Unavailable
 from curvinefs.client import CurvineFileSystem
+from curvinefs.curvine.errors import Kind, Refused
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.retry import Code
 from curvinefs.curvine.write import SMALL, block_size_for
@@ -308,3 +310,39 @@ def test_master_forgets_blocks(cluster: Cluster, fs: CurvineFileSystem) -> None:
         with pytest.raises(Unavailable):
             writer.write(pattern(4 * MIB))
     assert temporaries(fs) == []
+
+
+def test_other_file_cannot_be_made(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The first one goes all the same: its block is reserved on a worker."""
+    for worker in (0, 1):
+        cluster.fault(Fault.REFUSE, Code.WRITE_BLOCK, worker=worker, error=worker_error("length mismatch"))
+    cluster.fault(Fault.REFUSE, Code.CREATE_FILE, skip=1, error=Refused(Kind.IO, "disk"))
+    with closing(fs.create("/f")) as writer:
+        writer.write(b"1")
+        with pytest.raises(Corrupt):
+            writer.complete({}, MTIME)
+    assert list(fs.list("/")) == []
+
+
+@pytest.mark.parametrize("size", [1000, 3 * 2**20])
+def test_full_disk_of_a_worker(cluster: Cluster, fs: CurvineFileSystem, size: int) -> None:
+    full = Refused(Kind.IO, "[curvine-worker] ERROR: No space left on device (os error 28)(file.rs:1)")
+    for worker in (0, 1):
+        cluster.fault(Fault.REFUSE, Code.WRITE_BLOCK, worker=worker, status=RUNNING, times=100, error=full)
+    with closing(fs.create("/f", size)) as writer:
+        with pytest.raises(NoSpace):
+            writer.write(bytes(size))
+            writer.complete({}, MTIME)
+    assert list(fs.list("/")) == []
+
+
+def test_full_disk_of_this_machine(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with closing(cluster.client(replace(FAST, short_circuit=True))) as fs:
+        with closing(fs.create("/f")) as writer:
+            monkeypatch.setattr("curvinefs.curvine.blocks.os.pwrite", full)
+            with pytest.raises(NoSpace):
+                writer.write(bytes(3 * 2**20))
+        assert list(fs.list("/")) == []
