@@ -20,7 +20,7 @@ from curvinefs.proto import curvine_pb2 as pb
 from tests.sim.cluster import Cluster
 from tests.sim.tree import DIR, FILE, Block, Inode
 
-DIRECTORY = Path(__file__).parents[3] / "shared/curvine/transcripts"
+DIRECTORY = Path(__file__).with_suffix("")
 
 TAKEN_FOR_GRANTED: Mapping[str, tuple[str, ...]] = {
     "badrequests": ("a",),
