@@ -133,6 +133,7 @@ class Multipart(Objects):
         uploads = self.uploads
         with uploads.fs.lock(uploads.lock_name(upload_id), timeout_s=60.0, lasting=True):
             upload = self._open_upload(bucket, command.key, upload_id)
+            uploads.retract(bucket, upload_id)  # of one that was killed
             chosen = uploads.chosen(bucket, upload_id, command.parts)
             record = Record(
                 etag=command.completed.etag,
@@ -147,15 +148,17 @@ class Multipart(Objects):
                 upload=(upload_id, command.completed.parts_digest),
             )
             with self.fs.deferred():
-                sealed, attribute = self.sides.seal(spot, record)
                 writer = self._publisher.stage(spot)
+                side: str | None = None
                 try:
+                    sealed, attribute = self.sides.seal(spot, record)
+                    side = sealed.side
                     self._publish_upload(spot, writer, command, chosen, {ATTRIBUTE: attribute}, record.mtime_ms)
                 except BaseException:
                     self.drop(spot, writer)
                     uploads.withdraw(bucket, upload_id)
-                    if sealed.side is not None:
-                        self.sides.discard(bucket, sealed.side)
+                    if side is not None:
+                        self.sides.discard(spot, side)
                     raise
                 writer.close()
             with uploads.fs.deferred():
@@ -197,6 +200,7 @@ class Multipart(Objects):
         with uploads.fs.lock(uploads.lock_name(command.upload_id), timeout_s=60.0):
             self._open_upload(command.bucket, command.key, command.upload_id)
             try:
-                uploads.remove(command.bucket, command.upload_id)
+                with uploads.fs.deferred():
+                    uploads.remove(command.bucket, command.upload_id)
             except NotFound:
                 raise e.NoSuchUpload(UploadId=command.upload_id) from None

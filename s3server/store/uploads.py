@@ -25,6 +25,7 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from curvinefs.api import (
@@ -177,10 +178,17 @@ class Uploads:
 
     def remove(self, bucket: str, upload_id: str) -> None:
         """Forget an upload at once (its name goes first), then its parts.  NotFound when it is gone."""
-        directory = self._directory(bucket, upload_id)
+        self._remove(self._directory(bucket, upload_id))
+
+    def _remove(self, directory: str) -> None:
         aside = f"{directory.rpartition('/')[0]}/{temporary_name()}"
         self._fs.rename(directory, aside, RenameFlag.NO_REPLACE)
         remove_tree(self._fs, aside)
+
+    def expire(self, base: str, upload_id: str) -> None:
+        """Forget an upload that is too old, below ``base``; not while a Complete is at work on it (LockTimeout)."""
+        with self._fs.lock(self.lock_name(upload_id)):
+            self._remove(f"{base}/{upload_id}")
 
     def lock_name(self, upload_id: str) -> str:
         return f"//upload/{upload_id}"
@@ -297,15 +305,17 @@ class Uploads:
             fields |= {"contents": contents[0].rpartition("/")[2], "inode": contents[1].id}
         self._write(f"{self._directory(bucket, upload_id)}/answer", fields)
 
+    def retract(self, bucket: str, upload_id: str) -> None:
+        """Take back the promise of a Complete that did not publish: only then may its file be replaced or go."""
+        with suppress(NotFound):
+            self._fs.delete(f"{self._directory(bucket, upload_id)}/answer")
+
     def withdraw(self, bucket: str, upload_id: str) -> None:
-        """Take a promise back that could not be kept; nothing happens where it was."""
-        directory = self._directory(bucket, upload_id)
-        try:
+        """Take a promise back that could not be kept, and its file; nothing happens where it was kept."""
+        with suppress(FsError):
             if self.published(bucket, upload_id) is None:
-                self._fs.delete(f"{directory}/answer")  # first: without it nobody misses its file
-                self._fs.delete(f"{directory}/whole")
-        except FsError:
-            pass
+                self.retract(bucket, upload_id)
+                self._fs.delete(f"{self._directory(bucket, upload_id)}/whole")
 
     def published(self, bucket: str, upload_id: str) -> Completed | None:
         """The answer of an upload that was published but not finished; None: not published, or not known here."""
@@ -343,9 +353,10 @@ class Uploads:
     def finish(self, bucket: str, upload_id: str) -> None:
         """Leave the answer for repeats, then forget the upload."""
         done = f"{self.base(bucket)}/done"
-        make_directories(self._fs, done)
         try:
-            self._fs.rename(f"{self._directory(bucket, upload_id)}/answer", f"{done}/{upload_id}")
+            make_directories(self._fs, done)
+            with suppress(AlreadyExists):  # linked, not moved: an upload without it would look unpublished
+                self._fs.link(f"{self._directory(bucket, upload_id)}/answer", f"{done}/{upload_id}")
             self.remove(bucket, upload_id)
         except FsError:
             pass  # finished by another already, or to be finished by whoever meets it

@@ -461,7 +461,7 @@ class Killed(BaseException):
 
 
 class DyingFileSystem(LocalFileSystem):
-    """Dies before the rename that ``dies`` points out (source, destination)."""
+    """Dies before the rename or link that ``dies`` points out (source, destination)."""
 
     dies: Callable[[str, str], bool]
 
@@ -469,6 +469,11 @@ class DyingFileSystem(LocalFileSystem):
         if self.dies(source, destination):
             raise Killed
         super().rename(source, destination, flags)
+
+    def link(self, source: str, destination: str) -> None:
+        if self.dies(source, destination):
+            raise Killed
+        super().link(source, destination)
 
 
 def complete_and_die(root: Path, upload: str, dies: Callable[[str, str], bool]) -> None:
