@@ -24,6 +24,7 @@ Follows fcntl_locking(2), "Open file description locks"; design.md 5.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import struct
@@ -112,6 +113,7 @@ class PartedFiles:
             with self._volume.root.place(path) as (fd, directory, name):
                 record = kernel.open(fd, hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
                 try:
+                    kernel.flock(record, fcntl.LOCK_EX)  # else it looks abandoned
                     write_all(kernel, record, _HEADER.pack(_MAGIC, part_size, 0, os.urandom(8)), 0)
                     flusher.file(record)
                     self._make_data(fd, name)

@@ -105,8 +105,9 @@ class ObjectStore(Multipart):
         if any_key(Walker(self.fs, command.bucket)):
             raise e.BucketNotEmpty(BucketName=command.bucket)
         try:
-            self._remove_empty(f"/{command.bucket}")
-            self.fs.delete_directory(f"/{command.bucket}")
+            with self.fs.deferred():
+                self._remove_empty(f"/{command.bucket}")
+                self.fs.delete_directory(f"/{command.bucket}")
         except (DirectoryNotEmpty, NotADirectory):
             raise e.BucketNotEmpty(BucketName=command.bucket) from None
         except NotFound:
@@ -115,7 +116,8 @@ class ObjectStore(Multipart):
         if bucket.id is not None:
             for fs in {id(f): f for f in (self.fs, self.uploads.fs)}.values():
                 try:
-                    remove_tree(fs, f"{ROOT}/b/{bucket.id}")
+                    with fs.deferred():
+                        remove_tree(fs, f"{ROOT}/b/{bucket.id}")
                 except FsError as error:
                     log.warning("state of a deleted bucket stays until the next sweep: %s", error)
 

@@ -200,6 +200,9 @@ class Objects:
                     missed = record.side
                     file.close()
                     continue
+            except BaseException:
+                file.close()
+                raise
             return Content(file, full or replace(record, side=None))
 
     def _open_file(self, spot: Spot) -> File:
@@ -284,7 +287,7 @@ class Objects:
         except BaseException:
             self.drop(spot, writer)
             if side is not None:
-                self.sides.discard(spot.bucket, side)
+                self.sides.discard(spot, side)
             raise
         writer.close()
 

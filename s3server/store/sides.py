@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 from curvinefs.api import FileSystem, FsError, NotFound
@@ -43,10 +44,15 @@ class Sides:
         directory = self.directory(spot.bucket)
         value, mtime_ns = encode_side(record, spot.bucket, spot.key), record.mtime_ms * 1_000_000
         try:
-            write_document(self._fs, f"{directory}/{side}", value, mtime_ns)
-        except NotFound:
-            make_directories(self._fs, directory)
-            write_document(self._fs, f"{directory}/{side}", value, mtime_ns)
+            try:
+                write_document(self._fs, f"{directory}/{side}", value, mtime_ns)
+            except NotFound:
+                make_directories(self._fs, directory)
+                write_document(self._fs, f"{directory}/{side}", value, mtime_ns)
+        except FsError:
+            with suppress(FsError):  # perhaps only its flush failed
+                self._fs.delete(f"{directory}/{side}")
+            raise
         return record, encode_attribute(record)
 
     def read(self, spot: Spot, record: Record) -> Record | None:
@@ -58,7 +64,10 @@ class Sides:
         if not _ID.fullmatch(side):
             return None
         path = f"{self.directory(spot.bucket)}/{side}"
-        decoded = decode_side(read_file(self._fs, path))
+        try:
+            decoded = decode_side(read_file(self._fs, path))
+        except ValueError:  # too long
+            decoded = None
         if decoded is None:
             return None
         bucket, key, _, full = decoded
@@ -67,7 +76,8 @@ class Sides:
         if (bucket, key) != (spot.bucket, spot.key):
             if self.is_referred(bucket, key, side):
                 return None
-            write_document(self._fs, path, encode_side(full, spot.bucket, spot.key), record.mtime_ms * 1_000_000)
+            with suppress(FsError):  # nothing that a reader need know: the next one tries again
+                write_document(self._fs, path, encode_side(full, spot.bucket, spot.key), record.mtime_ms * 1_000_000)
         # The ACL is what may change under an object, and only in the attribute.
         return replace(full, attributes=replace(full.attributes, acl=record.attributes.acl))
 
@@ -77,9 +87,11 @@ class Sides:
         record = decode(found[1].x_attr.get(ATTRIBUTE)) if found else None
         return record is not None and record.side == side
 
-    def discard(self, bucket: str, side: str) -> None:
-        """Delete the side file of an object that was never published; what resists is swept."""
-        try:
-            self._fs.delete(f"{self.directory(bucket)}/{side}")
-        except FsError:
-            pass
+    def discard(self, spot: Spot, side: str) -> None:
+        """Delete the side file of an object that was not published; what resists is swept.
+
+        It may have been, and only the flush failed: then it stays.
+        """
+        with suppress(FsError):
+            if not self.is_referred(spot.bucket, spot.key, side):
+                self._fs.delete(f"{self.directory(spot.bucket)}/{side}")

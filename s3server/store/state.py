@@ -36,7 +36,7 @@ from s3proto.model import PRIVATE, BucketInfo, Owner
 from s3proto.names import RESERVED_BUCKETS, is_bucket_name
 from s3server.store.keypath import RESERVED
 from s3server.store.publish import temporary_name
-from s3server.store.record import ATTRIBUTE, DAMAGE, canned_acl, load_json, named_owner
+from s3server.store.record import ATTRIBUTE, DAMAGE, canned_acl, load_json, named_owner, text
 
 ROOT = f"/{RESERVED}"
 MAX_DOCUMENT = 64 * 2**20
@@ -223,16 +223,29 @@ class Buckets:
     def _inherited_id(self, name: str) -> str | None:
         """The id of a renamed bucket; None for a plain directory, and for a copy of a bucket that is still there."""
         try:
-            f = load_json(self._fs.status(f"/{name}").x_attr.get(ATTRIBUTE, b"{}"))
-            former: Any = f.get("bucket")
-            bucket_id: Any = f.get("id")
-            if not (isinstance(former, str) and isinstance(bucket_id, str) and _ID.fullmatch(bucket_id)):
-                return None
-            return str(bucket_id) if self.find(former).id != bucket_id else None
-        except NoSuchBucket:
-            return str(bucket_id)
-        except (NotFound, ValueError, AttributeError):
+            named = _named(self._fs.status(f"/{name}"))
+        except NotFound:
             return None
+        if named is None:
+            return None
+        former, bucket_id = named
+        try:
+            return bucket_id if self.find(former).id != bucket_id else None
+        except NoSuchBucket:
+            return bucket_id
+
+    def ids(self) -> dict[str, str]:
+        """All ids that state may hang on, with the names of their directories now: renamed ones keep their state."""
+        found = {}
+        for entry in self._fs.list("/"):
+            if entry.kind is FileKind.DIRECTORY:
+                try:
+                    named = _named(entry.status())
+                except (NotFound, NotADirectory):
+                    continue
+                if named is not None:
+                    found[named[1]] = entry.name
+        return found
 
     def all(self) -> Iterator[Bucket]:
         """In order of names."""
@@ -245,6 +258,16 @@ class Buckets:
 
 
 _ID = re.compile("[0-9a-f]{24}")
+
+
+def _named(status: FileStatus) -> tuple[str, str] | None:
+    """The bucket that a directory's attribute was written for, and its id."""
+    try:
+        f = load_json(status.x_attr[ATTRIBUTE])
+        former, bucket_id = text(f["bucket"]), f["id"]
+        return (former, bucket_id) if _ID.fullmatch(bucket_id) else None
+    except DAMAGE:
+        return None
 
 
 @lru_cache(maxsize=256)

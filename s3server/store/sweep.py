@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from curvinefs.api import FileKind, FileSystem, FsError, NotADirectory, NotFound
@@ -107,12 +108,16 @@ class Sweeper:
     # -------------------------------------------------------------------------------------------- state
 
     def _state(self, remove: bool) -> Iterator[Finding]:
-        live = {bucket.id: bucket.info.name for bucket in self._store.buckets.all() if bucket.id is not None}
+        live = self._store.buckets.ids()
         for fs in {id(f): f for f in (self._fs, self._store.uploads.fs)}.values():
+            for directory in ("", ROOT):  # a bucket being made; probes of the file system
+                for entry in list(entries(fs, directory or "/", TEMPORARY)):
+                    path = f"{directory}/{entry.name}"
+                    if entry.name.startswith(TEMPORARY) and self._old(fs, path, DAY):
+                        yield self._drop(fs, "left-over of an unfinished change", path, remove)
             for entry in list(entries(fs, f"{ROOT}/b")):
                 path = f"{ROOT}/b/{entry.name}"
-                name = live.get(entry.name)
-                if name is None:
+                if entry.name not in live:
                     if self._old(fs, path, DAY):
                         yield self._drop(fs, "state of a bucket that is gone", path, remove)
                     continue
@@ -120,7 +125,7 @@ class Sweeper:
                 for old in list(entries(fs, f"{path}/done")):
                     if self._old(fs, f"{path}/done/{old.name}", DAY):
                         self._drop(fs, "answer of a finished upload", f"{path}/done/{old.name}", remove)
-                yield from self._sides(fs, f"{path}/side", remove)
+                yield from self._sides(fs, f"{path}/side", live[entry.name], remove)
 
     def _uploads(self, fs: FileSystem, path: str, remove: bool) -> Iterator[Finding]:
         for entry in list(entries(fs, path)):
@@ -139,9 +144,17 @@ class Sweeper:
             except ValueError:
                 continue
             if self._max_age is not None and began < self._now() - self._max_age:
-                yield self._drop(fs, "unfinished upload, too old", below, remove)
+                yield self._expire(path, entry.name, remove)
 
-    def _sides(self, fs: FileSystem, path: str, remove: bool) -> Iterator[Finding]:
+    def _expire(self, base: str, upload_id: str, remove: bool) -> Finding:
+        repaired = False
+        if remove:
+            with suppress(FsError):
+                self._store.uploads.expire(base, upload_id)
+                repaired = True
+        return Finding("unfinished upload, too old", f"{base}/{upload_id}", repaired)
+
+    def _sides(self, fs: FileSystem, path: str, bucket: str, remove: bool) -> Iterator[Finding]:
         for entry in list(entries(fs, path)):
             below = f"{path}/{entry.name}"
             if entry.name.startswith(TEMPORARY):
@@ -153,7 +166,9 @@ class Sweeper:
                 decoded = decode_side(read_file(fs, below))
             except (FsError, ValueError):
                 continue
-            if decoded is None or not self._store.sides.is_referred(decoded[0], decoded[1], decoded[2]):
+            if decoded is None or not any(
+                self._store.sides.is_referred(each, decoded[1], decoded[2]) for each in {decoded[0], bucket}
+            ):
                 yield self._drop(fs, "side file that no object refers to", below, remove)
 
     def _old(self, fs: FileSystem, path: str, age: float) -> bool:

@@ -157,6 +157,20 @@ def test_swept_while_writing(tmp_path: Path) -> None:
             writer.rename("f")
 
 
+def test_a_record_of_parts_in_the_making_is_not_abandoned(tmp_path: Path) -> None:
+    looked = []
+
+    class Looking(Kernel):
+        def rename(self, source: int, name: str, destination: int, new_name: str, flags: int = 0) -> None:
+            if new_name == "data.parted":
+                looked.append(fs.is_abandoned(f"/{name}", 0))
+            super().rename(source, name, destination, new_name, flags)
+
+    with closing(make(tmp_path, kernel=Looking())) as fs:
+        fs.create_parted("/data", 1000)
+    assert looked == [False]
+
+
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0"])
 def test_publishing_under_no_name(tmp_path: Path, name: str) -> None:
     with closing(make(tmp_path)) as fs, closing(fs.create("/.s3~tmp.1")) as writer:
