@@ -33,8 +33,12 @@ class Shop:
     def spool(self, target: c.BodyTarget, body: bytes, *, declared: bool = True) -> Spool:
         size = len(body) if declared else None
         spool = Spool(lambda: self.store.begin_body(target, size), MemoryBudget(1 << 30), THRESHOLD, size)
-        for i in range(0, len(body), 700):
-            spool.write(memoryview(body)[i : i + 700])
+        try:
+            for i in range(0, len(body), 700):
+                spool.write(memoryview(body)[i : i + 700])
+        except BaseException:
+            spool.close()
+            raise
         spool.blake3 = b"\1" * 32
         return spool
 

@@ -102,6 +102,16 @@ class Walker:
             elif key > prefix and key > after:
                 stack.pop()
 
+    def status(self, found: Found) -> FileStatus:
+        """Of the file behind a key.  NotFound when it went meanwhile."""
+        status = found.status()
+        if status.kind is FileKind.DIRECTORY:  # turned into one since its name was read
+            place = place_of(found.key, self.fs.forbidden_in_directories)
+            status = self.fs.status(f"/{self.bucket}/{place.path}/{SELF}")
+        if status.kind is not FileKind.FILE:
+            raise NotFound(found.key)
+        return status
+
     def _below(self, path: str, key_prefix: str, after: str) -> Iterator[str]:
         """Keys > ``after`` in a directory and below, in no order: the first tells that there is one."""
         waiting = [(path, key_prefix)]
@@ -220,7 +230,7 @@ def list_page(walker: Walker, prefix: str, delimiter: str, after: str, limit: in
             prefixes.append(found.key)
         else:
             try:
-                rows.append(row_of(found.status(), found.key))
+                rows.append(row_of(walker.status(found), found.key))
             except (NotFound, NotADirectory):
                 continue  # deleted while we were listing
         last = found.key

@@ -22,6 +22,7 @@ from typing import NoReturn, Protocol
 
 from curvinefs.api import (
     AlreadyExists,
+    DirectoryNotEmpty,
     FileKind,
     FileStatus,
     FileSystem,
@@ -120,6 +121,13 @@ class Publisher:
 
         Raises NoSuchBucket, SlowDown.
         """
+        try:
+            return self._stage(spot, size)
+        except BaseException:
+            self.clean(spot)
+            raise
+
+    def _stage(self, spot: Spot, size: int | None) -> Writer:
         deadline = self._clock() + PATIENCE
         while True:
             try:
@@ -185,16 +193,13 @@ class Publisher:
                 if self._fs.status(path).kind is not FileKind.FILE:
                     return
                 self._fs.mkdir(aside, MADE_BY_US)
-            except (NotFound, NotADirectory):
-                return
-            try:
                 self._fs.link(path, f"{aside}/{SELF}")
                 held.check()
                 self._fs.rename(aside, path, RenameFlag.EXCHANGE)
             except FsError as error:
                 self._discard(f"{aside}/{SELF}")
                 self._discard(aside)
-                if isinstance(error, NotFound):  # DeleteBucket took it away: the caller looks again
+                if isinstance(error, (NotFound, NotADirectory)):  # DeleteBucket took it away: the caller looks again
                     return
                 raise
             self._discard(aside)  # the file's old name: the contents live on in the directory
@@ -326,10 +331,10 @@ class Publisher:
                 if ATTRIBUTE not in self._fs.status(path).x_attr:
                     return  # made by somebody else: it stays
                 self._fs.delete_directory(path)  # an object may have come in its place
-            except NotFound:
-                continue
+            except (DirectoryNotEmpty, NotADirectory):
+                return
             except FsError:
-                return  # in use; or hidden, and removed by the next who cleans here
+                continue  # gone already; or it stays, hidden, until the next who cleans here
 
 
 class Moved:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import errors as e
+from s3server.store.sweep import Sweeper
 from tests.sim.cluster import Cluster
 from tests.store_kit import Shop
 
@@ -29,11 +31,11 @@ def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
 
 
 class Meddled:
-    """A file system where ``others`` act just before the first ``call`` on ``path`` (its first argument)."""
+    """A file system where ``others`` act just before the first ``call`` on ``path``, or after that many."""
 
-    def __init__(self, fs: Any, call: str, path: str, others: Callable[[], object]) -> None:
+    def __init__(self, fs: Any, call: str, path: str, others: Callable[[], object], after: int = 0) -> None:
         self._fs = fs
-        self._call, self._path = call, path
+        self._call, self._path, self._after = call, path, after
         self._others: list[Callable[[], object]] = [others]
 
     def __getattr__(self, name: str) -> Any:
@@ -42,9 +44,15 @@ class Meddled:
             return value
 
         def call(path: str, *args: Any, **kwargs: Any) -> Any:
-            if path == self._path and self._others:
+            if path != self._path or not self._others:
+                return value(path, *args, **kwargs)
+            if not self._after:
                 self._others.pop()()
-            return value(path, *args, **kwargs)
+            answer = value(path, *args, **kwargs)
+            self._after -= 1
+            if not self._after:
+                self._others.pop()()
+            return answer
 
         return call
 
@@ -79,3 +87,35 @@ def test_no_object_goes_with_a_bucket_s_empty_directory(shop: Shop) -> None:
     with pytest.raises(e.BucketNotEmpty):
         Shop(fs).store.delete_bucket(c.DeleteBucket("bkt"))
     assert fs.met and shop.get("a") == b"kept"
+
+
+def test_a_listing_shows_an_object_that_turns_into_a_directory(shop: Shop) -> None:
+    etag = shop.put("a", b"12345")
+    fs = Meddled(shop.fs, "list", "/bkt", lambda: shop.put("a/b", b"b"), after=2)
+    page = Shop(fs).store.list_objects(c.ListObjects("bkt", "", "", "", 1000))
+    assert fs.met
+    assert [(row.key, row.size, row.etag) for row in page.objects] == [("a", 5, etag)]
+
+
+def test_a_listing_leaves_out_what_is_no_object_any_more(shop: Shop) -> None:
+    shop.put("a", b"12345")
+
+    def others() -> None:
+        shop.delete("a")
+        shop.put("a/b", b"b")
+
+    fs = Meddled(shop.fs, "list", "/bkt", others, after=2)
+    page = Shop(fs).store.list_objects(c.ListObjects("bkt", "", "", "", 1000))
+    assert fs.met and {row.size for row in page.objects} <= {5}
+
+
+def test_an_upload_is_not_too_old_while_it_is_completed(shop: Shop) -> None:
+    upload = shop.upload("k")
+    shop.part("k", upload, 1, b"1")
+    sweeper = Sweeper(shop.store, now=lambda: time.time() + 8 * 86400)
+    with shop.fs.lock(shop.store.uploads.lock_name(upload)):
+        assert [finding.repaired for finding in sweeper.inspect(repair=True)] == [False]
+        assert shop.parts("k", upload)
+    assert [finding.repaired for finding in sweeper.inspect(repair=True)] == [True]
+    with pytest.raises(e.NoSuchUpload):
+        shop.parts("k", upload)
