@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from curvinefs.api import DirEntry, FileKind, FileStatus, FileSystem, FsError, NotADirectory, NotFound
+from curvinefs.api import DirEntry, FileKind, FileStatus, FileSystem, InvalidPath, NotADirectory, NotFound
 from s3proto.model import ListPage, ObjectRow
 from s3server.store.keypath import (
     CONTINUED,
@@ -197,7 +197,7 @@ class Walker:
             try:
                 if self.fs.status(own).kind is FileKind.FILE:
                     yield _Item(text, own, False, lambda: self.fs.status(own))
-            except FsError:
+            except (NotFound, NotADirectory, InvalidPath):  # whatever else it is: the object may be there
                 pass
             yield _Item(text + "/", path, True, None)
 
