@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from s3proto import acl, sigv2, sigv4
+from s3proto.checksums import ALGORITHMS
 from s3proto.commands import CheckAccess, Command, LookupSigningKey, SignV2, Steps
 from s3proto.context import Context
 from s3proto.errors import AccessDenied, InvalidAccessKeyId, InvalidArgument, InvalidToken, NoSuchKey
@@ -130,7 +131,8 @@ def _is_aws_chunked(head: RequestHead) -> bool:
 
 _NOT_HOISTED = frozenset(
     f"x-amz-{name}" for name in "algorithm credential date expires signature signedheaders content-sha256".split()
-)
+) | frozenset({"x-amz-sdk-checksum-algorithm", *(row.header for row in ALGORITHMS.values())})
+"""Checksums: AWS does not look at them, for SDKs sign that of an empty body when they do not have the real one."""
 
 
 def _hoist(head: RequestHead, query: list[tuple[str, str]]) -> RequestHead:

@@ -227,6 +227,14 @@ def test_presigned_parameters_become_headers(presign: Callable[[str], RequestHea
     assert identity.head.target == sent.target
 
 
+def test_presigned_checksums_are_signed_and_not_looked_at() -> None:
+    """The SDK for JavaScript makes such URLs unasked, before it can know the body."""
+    sent = presign_v4(
+        "&x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32&x-amz-checksum-mode=ENABLED"
+    )
+    assert list(authenticate(sent).head.headers) == [*sent.headers, ("x-amz-checksum-mode", "ENABLED")]
+
+
 def test_a_header_that_was_sent_wins() -> None:
     identity = authenticate(presign_v4("&x-amz-acl=public-read", x_amz_acl="private"))
     assert identity.head.headers.all("x-amz-acl") == ["private"]

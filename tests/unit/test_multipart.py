@@ -1,5 +1,6 @@
 import hashlib
 from base64 import b64encode
+from dataclasses import replace
 
 import pytest
 
@@ -175,6 +176,15 @@ def test_complete_with_a_full_object_checksum(claimed: bool) -> None:
     headers = {"x-amz-checksum-crc32": "y/Q5Jg==", "x-amz-checksum-type": "FULL_OBJECT"}  # of 123456789
     response = call("POST", TARGET, headers, script, settings=SMALL)
     assert texts(response, "ChecksumCRC32") == ["y/Q5Jg=="] and texts(response, "ChecksumType") == ["FULL_OBJECT"]
+
+
+@pytest.mark.parametrize("value", ["4zspdQ==-2", "4zspdQ=="], ids=["as told", "without the number of parts"])
+def test_complete_with_a_composite_checksum(value: str) -> None:
+    parts = (CRC_ONE, CRC_TWO)
+    upload = found(replace(CRC_UPLOAD, checksum_type="COMPOSITE"))
+    script: list[Step] = [claim(*parts), upload, listed(*parts), EARLY, (CompleteMultipartUpload, info())]
+    response = call("POST", TARGET, {"x-amz-checksum-crc32": value}, script, settings=SMALL)
+    assert texts(response, "ChecksumCRC32") == ["4zspdQ==-2"] and texts(response, "ChecksumType") == ["COMPOSITE"]
 
 
 def test_the_last_claim_of_a_part_counts() -> None:
