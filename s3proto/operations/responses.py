@@ -50,6 +50,8 @@ def error_response(
     HEAD and 304 have no body.
     """
     headers = list(error.headers)
+    if head.method == "HEAD" and bucket and key is None and error.code == "AccessDenied":
+        headers.append(("x-amz-bucket-region", context.settings.region))  # SDKs ask for it without a signature
     if head.method == "HEAD" or error.status == 304:
         return Response(error.status, headers, b"", error.code)
     fields = dict(error.fields)

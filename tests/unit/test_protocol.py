@@ -74,6 +74,11 @@ def test_head_has_no_body() -> None:
     assert (response.status, response.body, response.error_code) == (404, b"", "NoSuchKey")
 
 
+def test_who_may_not_look_into_a_bucket_is_told_its_region() -> None:
+    response = ask(head("HEAD", "/bucket"), (CheckAccess(None, "s3:ListBucket", "bucket"), Access.DENIED))
+    assert (response.status, response.headers) == (403, [("x-amz-bucket-region", "us-east-1")])
+
+
 def test_not_modified_has_no_body() -> None:
     request = signed("GET", "/bucket/key", {"if-none-match": f'"{MD5}"'})
     response = ask(request, KNOWN, allowed("s3:GetObject"), (OpenObject, opened()))
