@@ -280,7 +280,7 @@ def parts(bucket: str, upload: Upload, after: int, limit: int, page: PartPage) -
         "ListPartsResult",
         [
             ("Bucket", bucket),
-            ("Key", upload.key),
+            ("Key", xml.printable(upload.key)),
             ("UploadId", upload.upload_id),
             ("PartNumberMarker", after),
             ("NextPartNumberMarker", page.parts[-1].number if page.parts else 0),

@@ -6,7 +6,8 @@ limited, a DTD, an entity or another encoding than UTF-8 is refused.
 
 Characters that XML 1.0 cannot carry (most control characters) are written as numeric references, as AWS does:
 strict parsers reject such a listing, none silently reads another key.  Clients that have such keys ask for
-``encoding-type=url``.  Error documents must always parse: ``printable`` replaces those characters there.
+``encoding-type=url``.  Error documents, and those of an upload that only tell the client's own key again, must always
+parse: ``printable`` replaces those characters there.
 
 Follows "Amazon S3 API Reference", Extensible Markup Language 1.0 (fifth edition) 2.2.
 """

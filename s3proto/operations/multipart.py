@@ -64,7 +64,7 @@ def create_multipart_upload(request: S3Request) -> Steps[Response]:
     told: Pairs = [("x-amz-checksum-algorithm", name), ("x-amz-checksum-type", type_)] if name and type_ else []
     return xml_response(
         "InitiateMultipartUploadResult",
-        [("Bucket", request.bucket), ("Key", request.key), ("UploadId", upload_id)],
+        [("Bucket", request.bucket), ("Key", xml.printable(request.key)), ("UploadId", upload_id)],
         told,
     )
 
@@ -196,7 +196,7 @@ def _completed_response(request: S3Request, completed: Completed, version_id: st
         [
             ("Location", request.location()),
             ("Bucket", request.bucket),
-            ("Key", request.key),
+            ("Key", xml.printable(request.key)),
             ("ETag", f'"{completed.etag}"'),
             *checksums.elements(completed.checksums.values, completed.checksums.type),
         ],

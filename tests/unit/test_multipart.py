@@ -333,6 +333,19 @@ def test_a_store_with_wrong_etags_is_our_error() -> None:
         call("POST", TARGET, {}, [claim(odd), found(), listed(odd)])
 
 
+def test_documents_parse_whatever_the_key() -> None:
+    """A client that cannot read its upload id would leave one upload behind for each try."""
+    target = "/bucket/a%01%EF%BF%BEb"
+    begun = call("POST", f"{target}?uploads", script=[(CreateMultipartUpload, "id")])
+    upload: Step = (HeadUpload, Upload("a\x01\ufffeb", "id", NOW, OWNER))
+    parts: Step = (ListParts, PartPage((ONE,), False))
+    told = call("GET", f"{target}?uploadId=id", script=[upload, parts])
+    script: list[Step] = [claim(ONE), upload, parts, EARLY, (CompleteMultipartUpload, info())]
+    done = call("POST", f"{target}?uploadId=id", {}, script)
+    for response in (begun, told, done):
+        assert texts(response, "Key") == ["a\ufffd\ufffdb"]
+
+
 def test_abort() -> None:
     script: list[Step] = [found(), (commands.AbortMultipartUpload("bucket", "key", "id"), None)]
     assert call("DELETE", TARGET, script=script).status == 204
