@@ -13,6 +13,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -23,7 +25,12 @@ AttributeKind = Literal["native", "records"]
 
 STATE = ".s3~"
 TEMPORARY = ".s3~tmp."
+ATTRIBUTE_ROOM = 2048
+"""Bytes that an attribute must be able to have (an ext4 with blocks of 1 KiB has less room)."""
 _VERSION = 1
+_NAME = TEMPORARY + "e\u0301".ljust(256 - len(TEMPORARY) - 2, "x")
+"""255 bytes, with an accent in its decomposed form."""
+_TIME_NS = 1_700_000_000_123_000_000
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 
@@ -48,13 +55,14 @@ def open_state(kernel: Kernel, root: int, where: str, attribute_kind: AttributeK
     fd = make_directory(kernel, root, STATE)
     try:
         _require_renames(kernel, fd, where, fs_type)
+        _require_names_and_times(kernel, fd, where, fs_type)
         made = _read_format(fd, where)
         if made is None:
-            wanted = attribute_kind or ("native" if _has_attributes(kernel, fd) else "records")
+            wanted = attribute_kind or ("native" if _has_attributes(kernel, fd, ATTRIBUTE_ROOM) else "records")
             made = _write_format(kernel, fd, where, wanted)
         if attribute_kind not in (None, made):
             raise Unavailable(f"{where}: the store was made with {made} attributes, not with {attribute_kind}")
-        if made == "native" and not _has_attributes(kernel, fd):
+        if made == "native" and not _has_attributes(kernel, fd, 1):
             raise Unavailable(
                 f"{where}: the store was made with native attributes, which {fs_type} here does not have; "
                 "mount it with user_xattr or move the store back"
@@ -130,13 +138,44 @@ def _require_renames(kernel: Kernel, fd: int, where: str, fs_type: str) -> None:
                 pass
 
 
-def _has_attributes(kernel: Kernel, fd: int) -> bool:
+def _require_names_and_times(kernel: Kernel, fd: int, where: str, fs_type: str) -> None:
+    """Any two names are two, of up to 255 bytes; times have milliseconds."""
+
+    def refuse(fault: str) -> Unavailable:
+        return Unavailable(f"{where}: this file system ({fs_type}) {fault}; keep the store on another one")
+
+    with suppress(FileNotFoundError):
+        kernel.unlink(fd, _NAME)  # of one that was killed
+    try:
+        file = kernel.open(fd, _NAME, os.O_WRONLY | os.O_CREAT)
+    except OSError as error:
+        if error.errno not in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+            raise
+        raise refuse("does not take every name of 255 bytes") from error
+    try:
+        for other in (_NAME.upper(), unicodedata.normalize("NFC", _NAME)):
+            with suppress(FileNotFoundError):
+                os.close(kernel.open(fd, other, os.O_RDONLY))
+                raise refuse("takes names for one that differ in case or in Unicode's normal form")
+        kernel.set_mtime(file, _TIME_NS)
+        if os.fstat(file).st_mtime_ns // 10**6 != _TIME_NS // 10**6:
+            raise refuse("keeps times without milliseconds (an ext4 needs inodes of 256 bytes)")
+    finally:
+        os.close(file)
+        with suppress(FileNotFoundError):  # removed by another who opens the store
+            kernel.unlink(fd, _NAME)
+
+
+def _has_attributes(kernel: Kernel, fd: int, size: int) -> bool:
+    """Whether attributes of ``size`` bytes can be had."""
     name = temporary_name()
     file = kernel.open(fd, name, _CREATE)
     try:
-        kernel.set_attribute(file, b"user.s3~probe", b"1")
-        return kernel.get_attribute(file, b"user.s3~probe") == b"1"
+        kernel.set_attribute(file, b"user.s3~probe", b"1" * size)
+        return kernel.get_attribute(file, b"user.s3~probe") == b"1" * size
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE) and os.fstatvfs(fd).f_bavail:
+            return False  # no room in the inode, not on the disk
         if error.errno not in (errno.EOPNOTSUPP, errno.EPERM, errno.ENOSYS):
             raise
         return False

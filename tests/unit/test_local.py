@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -228,6 +229,58 @@ def test_needs_exchange(tmp_path: Path) -> None:
         make(tmp_path, kernel=NoExchange())
     assert "\n" not in str(caught.value)
     assert os.listdir(tmp_path / ".s3~") == []
+
+
+class NoCase(Kernel):
+    def open(self, directory: int, name: bytes | str, flags: int, mode: int = 0o644) -> int:
+        return super().open(directory, str(name).lower(), flags, mode)
+
+
+class Normalising(Kernel):
+    def open(self, directory: int, name: bytes | str, flags: int, mode: int = 0o644) -> int:
+        return super().open(directory, unicodedata.normalize("NFD", str(name)), flags, mode)
+
+
+class ShortNames(Kernel):
+    def open(self, directory: int, name: bytes | str, flags: int, mode: int = 0o644) -> int:
+        if len(str(name)) > 143:
+            raise OSError(errno.ENAMETOOLONG, "too long")
+        return super().open(directory, name, flags, mode)
+
+
+class Seconds(Kernel):
+    def set_mtime(self, fd: int, mtime_ns: int) -> None:
+        super().set_mtime(fd, mtime_ns // 10**9 * 10**9)
+
+
+@pytest.mark.parametrize(
+    "kernel, fault",
+    [
+        (NoCase, "differ in case"),
+        (Normalising, "normal form"),
+        (ShortNames, "every name of 255 bytes"),
+        (Seconds, "without milliseconds"),
+    ],
+)
+def test_needs_exact_names_and_times(tmp_path: Path, kernel: type[Kernel], fault: str) -> None:
+    with pytest.raises(Unavailable, match=fault) as caught:
+        make(tmp_path, kernel=kernel())
+    assert "\n" not in str(caught.value)
+    assert os.listdir(tmp_path / ".s3~") == []
+
+
+def test_attributes_without_room_become_records(tmp_path: Path) -> None:
+    class NoRoom(Kernel):
+        def set_attribute(self, fd: int, name: bytes, value: bytes) -> None:
+            if len(value) > 900:
+                raise OSError(errno.ENOSPC, "no space")
+            super().set_attribute(fd, name, value)
+
+    with closing(make(tmp_path / "new", kernel=NoRoom())) as fs:
+        assert fs.check()["attributes"] == "records"
+    make(tmp_path / "old").close()
+    with closing(make(tmp_path / "old", kernel=NoRoom())) as fs:
+        assert fs.check()["attributes"] == "native"
 
 
 def test_without_openat2(tmp_path: Path) -> None:
