@@ -31,6 +31,7 @@ from curvinefs.api import (
     NoSpace,
     NotADirectory,
     NotFound,
+    NotPermitted,
     Unavailable,
 )
 
@@ -43,7 +44,7 @@ HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 NOT_READABLE = (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.EACCES, errno.EPERM)
 """What READ says of symbolic links, sockets, devices and files without permission."""
 
-# Missing here: Unavailable (no permission, read-only, no descriptors or memory left, stale network handle, ...).
+# Missing here: Unavailable (read-only, no descriptors or memory left, stale network handle, ...).
 _ERRORS: dict[int, type[FsError]] = {
     errno.ENOENT: NotFound,
     errno.ENOTDIR: NotADirectory,
@@ -60,6 +61,8 @@ _ERRORS: dict[int, type[FsError]] = {
     errno.EILSEQ: InvalidPath,
     errno.EINVAL: InvalidPath,  # a name the file system refuses, a directory moved into itself
     errno.EBUSY: InvalidPath,  # the root, or a mount point
+    errno.EACCES: NotPermitted,
+    errno.EPERM: NotPermitted,
     errno.EIO: Corrupt,
     errno.EUCLEAN: Corrupt,
     errno.EBADMSG: Corrupt,

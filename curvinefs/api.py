@@ -53,6 +53,10 @@ class InvalidPath(FsError):
     """The file system cannot take this name (too long, forbidden character)."""
 
 
+class NotPermitted(FsError):
+    """Others own this and have not allowed it."""
+
+
 class Unavailable(FsError):
     """The store does not answer now; trying again later may help."""
 
@@ -235,6 +239,9 @@ class FileSystem(Protocol):
     def delete_directory(self, path: str) -> None:
         """Remove an empty directory, but never the file that somebody puts in its place after all others who call
         this have removed it.  NotFound, NotADirectory, DirectoryNotEmpty."""
+
+    def flush(self, path: str) -> None:
+        """Make durable what has become of the name ``path``, by whoever: also what others have not flushed yet."""
 
     def deferred(self) -> AbstractContextManager[None]:
         """Inside the block, changes made by this thread are not flushed one by one; when it ends without an error they

@@ -246,6 +246,9 @@ class CurvineFileSystem:
                 outcomes.append(error)
         return outcomes
 
+    def flush(self, path: str) -> None:
+        return None
+
     def deferred(self) -> AbstractContextManager[None]:
         return nullcontext()
 

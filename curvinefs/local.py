@@ -33,11 +33,13 @@ from curvinefs._linux import DIRECTORY, HANDLE, NOT_READABLE, READ, Kernel, fs_e
 from curvinefs._listing import Directory, LocalEntry, NameCache
 from curvinefs._locks import LocalLock, Locks
 from curvinefs._parted import LocalPartWriter, PartedFiles
-from curvinefs._paths import Place, Root
+from curvinefs._paths import Place, Root, above
 from curvinefs.api import FileKind, FileStatus, FsError, IsADirectory, NotFound, PartRef, RenameFlag, Unavailable
 
 _YOUNG_S = 10.0
 """An empty unlocked file may be one whose writer is between creating and locking it; not any more at this age."""
+_SETTLED_S = 60.0
+"""A directory that was not changed for so long has been written back by the kernel, whoever changed it."""
 
 _living: weakref.WeakSet[LocalFileSystem] = weakref.WeakSet()
 
@@ -265,6 +267,26 @@ class LocalFileSystem:
             with self._root.place(path) as (fd, _, name):
                 self._remove(fd, name, call)
                 self._flusher.removed(fd)
+        except OSError as error:
+            raise fs_error(error, path) from error
+
+    def flush(self, path: str) -> None:
+        here, more = path, True
+        try:
+            while more:
+                try:
+                    fd = self._root.open(here, DIRECTORY)
+                except OSError as error:
+                    if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                        raise
+                else:
+                    more = here == path and path != "/"  # it is a directory: its name lies in the one above
+                    try:
+                        if os.fstat(fd).st_ctime > time.time() - _SETTLED_S:
+                            self._flusher.removed(fd)
+                    finally:
+                        os.close(fd)
+                here = above(here)
         except OSError as error:
             raise fs_error(error, path) from error
 

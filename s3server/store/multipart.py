@@ -56,6 +56,7 @@ class Multipart(Objects):
             completed = uploads.published(bucket, upload.upload_id)
             if completed is None:
                 return uploads.completed(bucket, upload.key, upload.upload_id)
+            self.fs.flush(self._publisher.spot(bucket, upload.key).path)  # the dead one may not have come to that
             with uploads.fs.deferred():
                 uploads.finish(bucket, upload.upload_id)
             return completed

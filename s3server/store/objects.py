@@ -36,6 +36,7 @@ COPY_PIECE = 1 << 20
 
 _ERRORS: dict[type[FsError], type[e.S3Error]] = {
     fs_api.NoSpace: e.StorageFull,
+    fs_api.NotPermitted: e.AccessDenied,
     fs_api.InvalidPath: e.InvalidArgument,
     fs_api.Unavailable: e.SlowDown,
     fs_api.LockTimeout: e.SlowDown,

@@ -305,11 +305,13 @@ class Publisher:
     def remove(self, spot: Spot, condition: Condition = ALWAYS) -> bool:
         """Delete the object, then the directories that were only made for it; False when there was none."""
         if not condition and self.where(spot) is None:
+            self._fs.flush(spot.path)  # who removed it may not have come to that
             return False
         with self._fs.lock(spot.lock) as held:
             found = self.where(spot)
             condition.check(spot.key, of_status(found[1], spot.key) if found else None)
             if found is None:
+                self._fs.flush(spot.path)
                 return False
             held.check()
             try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import curvinefs.local
 from curvinefs._flush import SharedFlush
 from curvinefs._linux import Kernel
 from curvinefs.api import PartRef, RenameFlag
@@ -107,6 +108,31 @@ def test_changes_of_names_are_flushed(recorded: tuple[LocalFileSystem, Recorder]
         kernel.calls.clear()
         change()
         assert [call for call in kernel.calls if call.startswith("fsync")] == flushed
+
+
+def test_what_others_did_is_flushed(recorded: tuple[LocalFileSystem, Recorder]) -> None:
+    fs, kernel = recorded
+    fs.mkdir("/d/e")
+    kernel.calls.clear()
+    for path, flushed in (("/d/none", ["fsync d"]), ("/d/none/x/y", ["fsync d"]), ("/d/e", ["fsync e", "fsync d"])):
+        fs.flush(path)
+        assert kernel.calls == flushed
+        kernel.calls.clear()
+    with fs.deferred():
+        fs.flush("/d/none")
+        fs.flush("/d/nothing")
+        assert kernel.calls == []
+    assert kernel.calls == ["fsync d"]
+
+
+def test_what_the_kernel_has_written_long_ago_is_not_flushed(
+    recorded: tuple[LocalFileSystem, Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fs, kernel = recorded
+    monkeypatch.setattr(curvinefs.local, "_SETTLED_S", -1.0)
+    fs.flush("/d/none")
+    fs.flush("/")
+    assert kernel.calls == []
 
 
 def test_deferred_shares_flushes(recorded: tuple[LocalFileSystem, Recorder]) -> None:

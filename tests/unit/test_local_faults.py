@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from curvinefs._linux import Identity, Kernel
-from curvinefs.api import Corrupt, FileStatus, InvalidPath, NoSpace, NotFound, Unavailable
+from curvinefs.api import Corrupt, FileStatus, InvalidPath, NoSpace, NotFound, NotPermitted, Unavailable
 from tests.fs_conformance import get, names, put
 from tests.local_kit import Broken, in_child, make
 
@@ -102,6 +102,17 @@ def test_copy_of_more_than_there_is(tmp_path: Path) -> None:
         with closing(fs.open("/s")) as source, closing(fs.create("/.s3~tmp.1")) as writer:
             with pytest.raises(Corrupt):
                 writer.copy_from(source, 0, 4)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+def test_what_others_do_not_allow(tmp_path: Path, number: int) -> None:
+    kernel = Broken()
+    with closing(make(tmp_path, kernel=kernel)) as fs:
+        put(fs, "/f", b"1")
+        kernel.refused = {"openat2": number}
+        for call in (fs.open, fs.create, fs.delete):
+            with pytest.raises(NotPermitted):
+                call("/f")
 
 
 def test_full_disk(tmp_path: Path) -> None:

@@ -119,3 +119,14 @@ def test_an_upload_is_not_too_old_while_it_is_completed(shop: Shop) -> None:
     assert [finding.repaired for finding in sweeper.inspect(repair=True)] == [True]
     with pytest.raises(e.NoSuchUpload):
         shop.parts("k", upload)
+
+
+def test_nothing_to_delete_is_answered_when_its_removal_is_durable(shop: Shop) -> None:
+    """Who removed it may not have flushed yet; the same goes for a bucket that somebody has just made."""
+    fs = Meddled(shop.fs, "flush", "/bkt/d/k", lambda: None)
+    Shop(fs).delete("d/k")
+    assert fs.met
+    fs = Meddled(shop.fs, "flush", "/bkt", lambda: None)
+    with pytest.raises(e.BucketAlreadyOwnedByYou):
+        Shop(fs).make()
+    assert fs.met
