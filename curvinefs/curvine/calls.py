@@ -109,7 +109,7 @@ class Calls:
             storage_type=options.storage_type, ttl_ms=0, ttl_action=0, ufs_mtime=0, state=1
         )
         self._component = component_of(options)
-        self._discarded: deque[tuple[str, int]] = deque(maxlen=10_000)
+        self._discarded: deque[tuple[str, int | None]] = deque(maxlen=10_000)
         self._sets_attributes: bool | None = None
         """Whether CompleteFile takes attributes (since v0.4.1); None: not yet tried."""
 
@@ -208,9 +208,15 @@ class Calls:
                 doubt = error
         raise Unavailable(f"{path}: {doubt}") from doubt
 
-    def discard(self, path: str, inode: int) -> None:
-        """Delete a temporary file: now or, where no master answers, when one makes the next files."""
+    def discard(self, path: str, inode: int | None) -> None:
+        """Delete a temporary file: now or, where no master answers, when one makes the next files.
+
+        ``inode`` None: it may have been made, nothing was written to it.
+        """
         try:
+            there = self.find(path) if inode is None else None
+            if inode is None and (there is None or there.is_dir or there.is_complete or there.len):
+                return
             self.delete(path)
         except (Unavailable, LockTimeout):
             self._discarded.append((path, inode))
@@ -229,7 +235,7 @@ class Calls:
             except FsError:
                 self._discarded.append((path, inode))
                 return
-            if there is not None and there.id == inode:
+            if there is not None and inode in (there.id, None):
                 self.discard(path, inode)
 
     def rename(self, source: str, destination: str, flags: RenameFlag, known: Known) -> None:

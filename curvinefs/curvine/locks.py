@@ -129,7 +129,7 @@ class Locks:
         try:
             self._calls.set_lock(self._path, lock, release=True)
         except FsError:
-            pass  # what was done under it is done; others release it when it has grown stale
+            pass  # what was done under it is done; we release it when we meet it, others when it has grown stale
 
     def _wait(self, name: str, lock: LockRange, deadline: float) -> float:
         """Take it; when it was asked for.  LockTimeout."""
@@ -146,7 +146,8 @@ class Locks:
                 raise
             if conflict is None:
                 return since
-            if self._is_stale(conflict):
+            # In our own name: the turn is ours, so it is left from a release that no master heard of.
+            if conflict.client_id == self._client_id or self._is_stale(conflict):
                 self._calls.set_lock(
                     self._path, LockRange(conflict.client_id, conflict.owner_id, lock.place), release=True
                 )

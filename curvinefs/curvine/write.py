@@ -16,10 +16,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
-from curvinefs.api import Corrupt, File, FileKind, FileStatus, InvalidPath, RenameFlag
+from curvinefs.api import Corrupt, File, FileKind, FileStatus, InvalidPath, RenameFlag, Unavailable
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import Calls, Commit, Known
-from curvinefs.curvine.errors import BlockFailed
+from curvinefs.curvine.errors import BlockFailed, ReplyLost
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
 from curvinefs.curvine.pool import Address
@@ -47,15 +47,15 @@ def block_size_for(size: int | None, large: int) -> int:
 
 class CurvineWriter:
     def __init__(self, calls: Calls, workers: Workers, path: str, size: int | None) -> None:
-        """Creates the file.  Raises AlreadyExists, NotFound, NotADirectory."""
+        """Creates the file; the path must be one that nobody else uses.  AlreadyExists, NotFound, NotADirectory."""
         self.size = 0
         self._calls = calls
         self._workers = workers
-        self._path = self._first_path = path
+        self._first_path = path
         self._expected = size
         self._client_name = f"{uuid.uuid4()}"
         self._block_size = block_size_for(size, workers.options.large_block_size)
-        self._inode: int = calls.create(path, self._block_size, self._client_name).id
+        self._path, self._inode = self._make(path)
         self._waiting = bytearray()
         self._block: LastingBlock | None = None
         self._kept = Kept(workers.options.replay_directory)
@@ -66,6 +66,20 @@ class CurvineWriter:
         self._completed_in: tuple[Address, int] | None = None
         self._published = False
         self._closed = False
+
+    def _make(self, path: str) -> tuple[str, int]:
+        """Where a master died over it, under another name; the first one goes when it turns up."""
+        try:
+            return path, self._calls.create(path, self._block_size, self._client_name).id
+        except Unavailable as error:
+            if not isinstance(error.__cause__, ReplyLost):
+                raise
+            self._calls.discard(path, None)
+            other = self._other_path()
+            return other, self._calls.create(other, self._block_size, self._client_name).id
+
+    def _other_path(self) -> str:
+        return f"{self._first_path}.{uuid.uuid4().hex[:8]}"
 
     # -- contents
 
@@ -169,9 +183,8 @@ class CurvineWriter:
 
     def _begin_again(self) -> None:
         """Another file with other block ids; made before the old one goes, so that the directory stays held."""
-        path = f"{self._first_path}.{uuid.uuid4().hex[:8]}"
-        inode = self._calls.create(path, self._block_size, self._client_name).id
-        old, self._path, self._inode = (self._path, self._inode), path, inode
+        old = self._path, self._inode
+        self._path, self._inode = self._make(self._other_path())
         self._calls.discard(*old)
 
     # -- the end

@@ -14,6 +14,7 @@ import pytest
 
 from curvinefs.api import LockTimeout, RenameFlag, Unavailable
 from curvinefs.client import CurvineFileSystem
+from curvinefs.curvine.errors import Kind, Refused
 from curvinefs.curvine.locks import SAFE_S, STALE_S, Locks
 from curvinefs.curvine.retry import Code
 from tests.sim.cluster import Cluster
@@ -245,3 +246,13 @@ def wait_for_another_millisecond(cluster: Cluster) -> None:
     names = cluster.state.tree.get("/.s3~/locks/names")
     before = names.locks[0].acquire_time
     eventually(lambda: names.locks[0].acquire_time != before)
+
+
+def test_release_that_no_master_heard_of(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The same process need not wait until it takes itself for dead."""
+    with fs.lock("a"):
+        cluster.fault(Fault.REFUSE, Code.SET_LOCK, error=Refused(Kind.IO, "disk"))
+    assert held(cluster) == 1
+    with fs.lock("a", 0.0):
+        assert held(cluster) == 1
+    assert held(cluster) == 0

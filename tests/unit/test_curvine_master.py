@@ -263,11 +263,44 @@ def test_life_of_a_master(cluster: Cluster, fs: CurvineFileSystem) -> None:
     assert fs._calls.life not in (first, second)
 
 
-def test_create_in_doubt_is_not_claimed(cluster: Cluster, fs: CurvineFileSystem) -> None:
+def test_create_in_doubt_takes_another_name(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """What may have been made is not claimed, and goes."""
     cluster.fault(Fault.LOSE_REPLY, Code.CREATE_FILE)
     cluster.fault(Fault.REFUSE, Code.CREATE_FILE, error=Refused(Kind.NOT_LEADER, "Not a leader master"))
+    with closing(fs.create("/tmp")) as writer:
+        assert cluster.state.tree.find("/tmp") is None
+        writer.write(b"data")
+        writer.complete({}, MTIME)
+        writer.rename("f")
+    assert [(entry.name, entry.status().len) for entry in fs.list("/")] == [("f", 4)]
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_create_in_doubt_removes_nobody_elses_file(cluster: Cluster, fs: CurvineFileSystem, complete: bool) -> None:
+    with closing(cluster.client()) as other, closing(other.create("/f", 2 * 2**20)) as writer:
+        writer.write(bytes(2 * 2**20))
+        if complete:
+            writer.complete({}, MTIME)
+            writer.rename("f")
+        else:
+            cluster.state.tree.get("/f").length = 1  # as when a block was recorded
+        cluster.fault(Fault.LOSE_REPLY, Code.CREATE_FILE)
+        cluster.fault(Fault.REFUSE, Code.CREATE_FILE, error=Refused(Kind.NOT_LEADER, "Not a leader master"))
+        fs.create("/f").close()
+        assert [entry.name for entry in fs.list("/")] == ["f"]
+
+
+def test_file_that_a_dying_master_may_have_made(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """It is removed by whoever makes the next file."""
+    put(fs, "/f")
+    cluster.fault(Fault.LOSE_REPLY, Code.CREATE_FILE)
+    cluster.fault(Fault.REFUSE, error=Refused(Kind.NOT_LEADER, "Not a leader master"), times=10_000)
     with pytest.raises(Unavailable):
-        fs.create("/f")
+        fs.create("/tmp")
+    assert cluster.state.tree.find("/tmp") is not None
+    cluster.masters[0].server.rules.clear()
+    put(fs, "/g")
+    assert [entry.name for entry in fs.list("/")] == ["f", "g"]
 
 
 def test_mkdir_of_others_is_not_ours(cluster: Cluster, fs: CurvineFileSystem) -> None:
@@ -341,11 +374,8 @@ def test_error_that_leaves_doubt(cluster: Cluster, fs: CurvineFileSystem, code: 
     assert cluster.state.tree.get("/h").nlink == 1
 
 
-@pytest.mark.parametrize("taken", [False, True])
-def test_create_that_leaves_doubt(cluster: Cluster, fs: CurvineFileSystem, taken: bool) -> None:
-    """It may be there, as our own: another name helps, so it is no AlreadyExists."""
-    if taken:
-        put(fs, "/f")
-    cluster.fault(Fault.REFUSE if taken else Fault.DENY, Code.CREATE_FILE, error=Refused(Kind.TIMEOUT, "timed out"))
-    with pytest.raises(Unavailable):
-        fs.create("/f")
+def test_create_that_leaves_doubt(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """It may be there, as our own: that is no AlreadyExists."""
+    cluster.fault(Fault.DENY, Code.CREATE_FILE, error=Refused(Kind.TIMEOUT, "timed out"))
+    fs.create("/f").close()
+    assert list(fs.list("/")) == []
