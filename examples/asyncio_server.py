@@ -13,7 +13,7 @@ from contextlib import closing, suppress
 from email.utils import formatdate
 
 from examples.memory_store import Body, MemoryStore, Receive, finished
-from s3proto import RequestHead, Response, S3Error, serve
+from s3proto import Context, RequestHead, Response, S3Error, serve
 from s3proto.http import MAX_HEAD, Framing, parse_head, response_head
 from s3proto.model import Document, Received
 
@@ -34,11 +34,11 @@ class Connection:
                 except S3Error as error:
                     self._writer.write(response_head(error.status, [("Connection", "close"), ("Content-Length", "0")]))
                     return
-                framing = Framing.for_head(head)
-                response = await self._respond(head, framing)
+                framing, context = Framing.for_head(head), self._store.context()
+                response = await self._respond(head, framing, context)
                 # A body that nobody read still lies in the way of the next request.
                 keep_alive = framing.complete and head.version == (1, 1) and head.headers.get("connection") != "close"
-                headers, body = finished(response)
+                headers, body = finished(response, context)
                 headers += [("Date", formatdate(usegmt=True)), ("Connection", "keep-alive" if keep_alive else "close")]
                 self._writer.write(response_head(response.status, headers) + (b"" if head.method == "HEAD" else body))
                 await self._writer.drain()
@@ -54,8 +54,8 @@ class Connection:
         head, self._ahead = self._ahead[:end], self._ahead[end:]
         return head
 
-    async def _respond(self, head: RequestHead, framing: Framing) -> Response:
-        with closing(serve(head, self._store.context())) as steps:
+    async def _respond(self, head: RequestHead, framing: Framing, context: Context) -> Response:
+        with closing(serve(head, context)) as steps:
             try:
                 command = next(steps)
                 while True:

@@ -85,9 +85,9 @@ def _refuse_grants(acl: str) -> None:
         raise RequestNotImplemented("The memory store knows its one owner and nobody else.")
 
 
-def finished(response: Response) -> tuple[list[tuple[str, str]], bytes]:
-    """Return a response's headers with Content-Length, and its bytes."""
-    headers = list(response.headers)
+def finished(response: Response, context: Context) -> tuple[list[tuple[str, str]], bytes]:
+    """Return a response's headers with the request's ids and Content-Length, and its bytes."""
+    headers = [("x-amz-request-id", context.request_id), ("x-amz-id-2", context.host_id), *response.headers]
     if not any(name == "Content-Length" for name, _ in headers) and response.status not in (204, 304):
         headers.append(("Content-Length", str(response.length)))
     body = response.body

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from examples.memory_store import Body, MemoryStore, Receive, finished
-from s3proto import Headers, RequestHead, Response, S3Error, serve
+from s3proto import Context, Headers, RequestHead, Response, S3Error, serve
 from s3proto.errors import IncompleteBody
 from s3proto.model import Document, Received
 
@@ -40,14 +40,14 @@ class Application:
         self._store = store
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        head = request_head(environ)
-        response = self._respond(head, environ["wsgi.input"])
-        headers, body = finished(response)
+        context = self._store.context()
+        response = self._respond(request_head(environ), environ["wsgi.input"], context)
+        headers, body = finished(response, context)
         start_response(f"{response.status} {HTTPStatus(response.status).phrase}", headers)
         return [body]
 
-    def _respond(self, head: RequestHead, stream: Any) -> Response:
-        with closing(serve(head, self._store.context())) as steps:
+    def _respond(self, head: RequestHead, stream: Any, context: Context) -> Response:
+        with closing(serve(head, context)) as steps:
             try:
                 command = next(steps)
                 while True:

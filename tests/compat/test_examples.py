@@ -104,6 +104,7 @@ def test_objects_come_back(client: MakeClient, signature_version: str) -> None:
     s3.copy_object(Bucket="bucket", Key="copy", CopySource={"Bucket": "bucket", "Key": "a b+c%2F/é/中"})
     assert s3.get_object(Bucket="bucket", Key="copy")["Body"].read() == content
     listed = s3.list_objects_v2(Bucket="bucket", Delimiter="/")
+    assert listed["ResponseMetadata"]["RequestId"] and listed["ResponseMetadata"]["HostId"]
     assert [row["Key"] for row in listed["Contents"]] == ["copy", "plain.txt", "x" * 1024]
     assert [row["Prefix"] for row in listed["CommonPrefixes"]] == ["/", "a b+c%2F/"]
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket="bucket", PaginationConfig={"PageSize": 2})
