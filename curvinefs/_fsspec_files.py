@@ -34,6 +34,7 @@ from curvinefs.api import (
     NoSpace,
     NotADirectory,
     NotFound,
+    NotServed,
     RenameFlag,
     Unavailable,
 )
@@ -55,6 +56,7 @@ _ERRNO: dict[type[Exception], int] = {
     Unavailable: errno.ETIMEDOUT,
     LockTimeout: errno.ETIMEDOUT,
     Corrupt: errno.EIO,
+    NotServed: errno.EOPNOTSUPP,
 }
 
 _PLAIN = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY})

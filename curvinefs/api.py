@@ -61,6 +61,10 @@ class Unavailable(FsError):
     """The store does not answer now; trying again later may help."""
 
 
+class NotServed(FsError):
+    """What lies there belongs to other storage, which only other programs can reach."""
+
+
 class LockTimeout(FsError):
     """A lock could not be had in time, or was held for too long to go on safely."""
 

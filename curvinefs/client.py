@@ -284,6 +284,7 @@ class CurvineFileSystem:
         info = self._calls.info()
         if not info.live_workers:
             raise Unavailable(f"{info.active_master} leads, but no worker is alive")
+        mounts = self._calls.mounts.closed()
         return {
             "leader": info.active_master,
             "workers": str(len(info.live_workers)),
@@ -293,7 +294,7 @@ class CurvineFileSystem:
             "files": str(info.inode_file_num),
             "directories": str(info.inode_dir_num),
             "server": info.compatibility.server.release_version,
-        }
+        } | ({"mounts_not_served": " ".join(mounts)} if mounts else {})
 
     def close(self) -> None:
         self._masters.close()

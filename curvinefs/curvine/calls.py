@@ -1,7 +1,7 @@
 """What a master can do, one method each, with a guard for every trap that it has.
 
 Rules
-- Every path passes ``paths``; every required field is sent.
+- Every path passes ``paths``, and ``mounts`` where something is looked for or made; every required field is sent.
 - What a lost reply leaves in doubt is settled here, by looking: by the inode where we know it.
 - A rename is sent only to a master that has lived since it told what is at the source, or is asked again: one that died
   may have forgotten that the file was completed, and an empty one would be published.
@@ -39,6 +39,7 @@ from curvinefs.api import (
 )
 from curvinefs.curvine.errors import Refused, Renewed, ReplyLost, fs_error
 from curvinefs.curvine.master import Master
+from curvinefs.curvine.mounts import Mounts
 from curvinefs.curvine.options import Options
 from curvinefs.curvine.paths import checked, listable, split
 from curvinefs.curvine.pool import Address
@@ -109,6 +110,7 @@ class Calls:
             storage_type=options.storage_type, ttl_ms=0, ttl_action=0, ufs_mtime=0, state=1
         )
         self._component = component_of(options)
+        self.mounts = Mounts(self._mount_table, options.mounts_fresh_s)
         self._discarded: deque[tuple[str, int | None]] = deque(maxlen=10_000)
         self._sets_attributes: bool | None = None
         """Whether CompleteFile takes attributes (since v0.4.1); None: not yet tried."""
@@ -128,11 +130,16 @@ class Calls:
             if time.monotonic() > give_up:
                 return
 
+    def _served(self, path: str) -> str:
+        """The path itself.  InvalidPath, NotServed."""
+        self.mounts.check(checked(path))
+        return path
+
     # -- looking
 
     def status(self, path: str) -> pb.FileStatusProto:
         """NotFound, also below a file."""
-        request = pb.GetFileStatusRequest(path=checked(path))
+        request = pb.GetFileStatusRequest(path=self._served(path))
         return self._call(Code.FILE_STATUS, request, pb.GetFileStatusResponse, path).status
 
     def find(self, path: str) -> pb.FileStatusProto | None:
@@ -143,7 +150,7 @@ class Calls:
 
     def locations(self, path: str) -> pb.FileBlocksProto:
         """Status and blocks.  NotFound, IsADirectory; Unavailable when a block's workers are gone."""
-        request = pb.GetBlockLocationsRequest(path=checked(path))
+        request = pb.GetBlockLocationsRequest(path=self._served(path))
         return self._call(Code.GET_BLOCK_LOCATIONS, request, pb.GetBlockLocationsResponse, path).blocks
 
     def page(self, path: str, start_after: str, limit: int) -> Sequence[pb.FileStatusProto]:
@@ -152,18 +159,22 @@ class Calls:
         InvalidPath where the master would take the path for a pattern.
         """
         options = pb.ListOptionsProto(limit=limit, start_after=start_after or None)
-        request = pb.ListOptionsRequest(path=listable(path), options=options)
+        request = pb.ListOptionsRequest(path=self._served(listable(path)), options=options)
         return self._call(Code.LIST_OPTIONS, request, pb.ListOptionsResponse, path).statuses
 
     def info(self) -> pb.GetFilesystemInfoResponse:
         request = pb.GetFilesystemInfoRequest(component_info=self._component)
         return self._call(Code.GET_FILESYSTEM_INFO, request, pb.GetFilesystemInfoResponse, "cluster")
 
+    def _mount_table(self) -> Sequence[pb.MountInfoProto]:
+        request = pb.GetMountTableRequest()
+        return self._call(Code.GET_MOUNT_TABLE, request, pb.GetMountTableResponse, "mounts").mount_table
+
     # -- names
 
     def mkdir(self, path: str, x_attr: Mapping[str, bytes]) -> None:
         """AlreadyExists, NotFound, NotADirectory."""
-        split(path)
+        split(self._served(path))
         options = pb.MkdirOptsProto(
             create_parent=False,
             mode=0o777 & ~self._options.umask,
@@ -192,7 +203,7 @@ class Calls:
 
     def delete(self, path: str) -> None:
         """A file or empty directory.  NotFound, DirectoryNotEmpty."""
-        split(path)
+        split(self._served(path))
         request = pb.DeleteRequest(path=path, recursive=False)
         doubt: ReplyLost | None = None
         for _ in self._tries():
@@ -310,7 +321,7 @@ class Calls:
 
         AlreadyExists, NotFound, NotADirectory.
         """
-        split(path)
+        split(self._served(path))
         if not 0 < block_size <= MAX_BLOCK_SIZE:
             raise ValueError(f"a block of {block_size} bytes")
         options = pb.CreateFileOptsProto(

@@ -34,5 +34,7 @@ class Options:
     replay_directory: str | None = None
     """Where the bytes of a block wait, on this machine, until workers have them all, so that a worker's death in the
     middle of a large file goes unnoticed; None: it is an error.  Up to a block's size for each file being written."""
+    mounts_fresh_s: float = 10.0
+    """How old the table of mounts may be: until then we may look, or write, where something was just mounted."""
     release_version: str = "0.4.1"
     """What we call ourselves to servers that check it."""

@@ -30,6 +30,7 @@ class Code(IntEnum):
     ASSIGN_WORKER = 19
     SET_LOCK = 21
     LIST_OPTIONS = 27
+    GET_MOUNT_TABLE = 33
     WRITE_BLOCK = 80
     READ_BLOCK = 81
 
@@ -55,6 +56,7 @@ RESEND: Mapping[Code, Resend] = {
     Code.ASSIGN_WORKER: Resend.FREELY,
     Code.SET_LOCK: Resend.FREELY,
     Code.LIST_OPTIONS: Resend.FREELY,
+    Code.GET_MOUNT_TABLE: Resend.FREELY,
 }
 
 WAIT = frozenset({Kind.RAFT, Kind.TIMEOUT, Kind.IN_PROGRESS})

@@ -488,6 +488,16 @@ class GetLockResponse(_message.Message):
     conflict: FileLockProto
     def __init__(self, conflict: _Optional[_Union[FileLockProto, _Mapping]] = ...) -> None: ...
 
+class GetMountTableRequest(_message.Message):
+    __slots__ = []
+    def __init__(self) -> None: ...
+
+class GetMountTableResponse(_message.Message):
+    __slots__ = ["mount_table"]
+    MOUNT_TABLE_FIELD_NUMBER: _ClassVar[int]
+    mount_table: _containers.RepeatedCompositeFieldContainer[MountInfoProto]
+    def __init__(self, mount_table: _Optional[_Iterable[_Union[MountInfoProto, _Mapping]]] = ...) -> None: ...
+
 class LinkRequest(_message.Message):
     __slots__ = ["dst_path", "src_path"]
     DST_PATH_FIELD_NUMBER: _ClassVar[int]
@@ -586,6 +596,14 @@ class MkdirResponse(_message.Message):
     flag: bool
     status: FileStatusProto
     def __init__(self, flag: bool = ..., status: _Optional[_Union[FileStatusProto, _Mapping]] = ...) -> None: ...
+
+class MountInfoProto(_message.Message):
+    __slots__ = ["cv_path", "write_type"]
+    CV_PATH_FIELD_NUMBER: _ClassVar[int]
+    WRITE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    cv_path: str
+    write_type: int
+    def __init__(self, cv_path: _Optional[str] = ..., write_type: _Optional[int] = ...) -> None: ...
 
 class OpenFileRequest(_message.Message):
     __slots__ = ["flags", "opts", "path"]

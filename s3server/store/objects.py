@@ -34,12 +34,18 @@ log = logging.getLogger("curvine_s3_gateway.store")
 COPY_PIECE = 1 << 20
 """Bytes read at a time where a copy must be hashed."""
 
-_ERRORS: dict[type[FsError], type[e.S3Error]] = {
+
+def _mounted() -> e.S3Error:
+    return e.RequestNotImplemented("This lies in a mount of other storage, which this gateway does not serve.")
+
+
+_ERRORS: dict[type[FsError], Callable[[], e.S3Error]] = {
     fs_api.NoSpace: e.StorageFull,
     fs_api.NotPermitted: e.AccessDenied,
     fs_api.InvalidPath: e.InvalidArgument,
     fs_api.Unavailable: e.SlowDown,
     fs_api.LockTimeout: e.SlowDown,
+    fs_api.NotServed: _mounted,
 }
 """The same everywhere; what has a meaning of its own is caught where it arises, the rest is InternalError."""
 RETRY_AFTER_S = 2

@@ -61,6 +61,8 @@ class State:
         self.cache: dict[int, bool] = {}
         """The leader's retry cache: request id -> succeeded (False: still running)."""
         self.turn = 0
+        self.mounts: dict[str, int] = {}
+        """Mount points and their write types."""
 
     def doom(self, blocks: Iterable[Block]) -> None:
         for block in blocks:
@@ -99,6 +101,7 @@ class Master:
             20: (pb.GetLockRequest, self._get_lock),
             21: (pb.SetLockRequest, self._set_lock),
             27: (pb.ListOptionsRequest, self._list_options),
+            33: (pb.GetMountTableRequest, self._mount_table),
         }
 
     def _handle(self, frame: Frame) -> tuple[bytes, bytes]:
@@ -107,8 +110,6 @@ class Master:
             raise Refused(
                 Kind.NOT_LEADER, f"Not a leader master, code={_NAMES.get(code, 'Undefined')}, client_ip=127.0.0.1"
             )
-        if code == 33:
-            return b"", b""
         if code not in self._calls:
             raise common("Unsupported operation")
         kind, call = self._calls[code]
@@ -281,6 +282,12 @@ class Master:
         names = fnmatch.filter(sorted(directory.children), path.rpartition("/")[2])
         found = [each for name in names for each in self._children(f"{above(path).rstrip('/')}/{name}")]
         return pb.ListStatusResponse(statuses=found)
+
+    def _mount_table(self, request: pb.GetMountTableRequest) -> Message:
+        mounts = self.state.mounts.items()
+        return pb.GetMountTableResponse(
+            mount_table=[pb.MountInfoProto(cv_path=path, write_type=kind) for path, kind in mounts]
+        )
 
     def _list_options(self, request: pb.ListOptionsRequest) -> Message:
         options = request.options
