@@ -40,6 +40,8 @@ MAX_LINE = 1024
 """Bytes of a chunk-size line or a trailing header, without CRLF."""
 
 _TRAILER_SIGNATURE = "x-amz-trailer-signature"
+_SIGNATURE_SIZE = 64
+"""Hexadecimal digits of a chunk's signature."""
 _LENGTH = re.compile(r"[0-9]{1,19}", re.ASCII)
 
 
@@ -215,7 +217,7 @@ class AwsChunkedDecoder:
             raise IncompleteBody("A chunk size of the request body is not valid.")
         if self._signer is not None:
             name, _, self._signature = extension.partition(b"=")
-            if name != b"chunk-signature":
+            if name != b"chunk-signature" or len(self._signature) != _SIGNATURE_SIZE:
                 raise IncompleteBody("A chunk of the request body has no signature.")
         self._received += size
         if self._received > self.expected_size:

@@ -184,6 +184,9 @@ def test_chunks_without_signature() -> None:
         take(documented(), b"0\r\n\r\n")
     with pytest.raises(IncompleteBody):
         take(documented(), b"0;signature=00\r\n\r\n")
+    for size in (0, 63, 65):
+        with pytest.raises(IncompleteBody):
+            take(documented(), b"0;chunk-signature=" + b"0" * size + b"\r\n\r\n")
 
 
 # ------------------------------------------------------------------------------------------ unsigned chunks
