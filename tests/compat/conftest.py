@@ -20,7 +20,16 @@ from tests.gateway import Gateway, running_gateway
 
 DOMAIN = "s3.localhost"
 """Buckets are hosts below it, too.  Names below localhost are this machine's (RFC 6761 6.3)."""
-VERSIONS = {"aws": "--version", "s3cmd": "--version", "rclone": "version", "curl": "--version", "s3fs": "--version"}
+VERSIONS = {
+    "aws": "--version",
+    "s3cmd": "--version",
+    "rclone": "version",
+    "s5cmd": "version",
+    "mc": "--version",
+    "restic": "version",
+    "curl": "--version",
+    "s3fs": "--version",
+}
 _numbers = itertools.count(1)
 
 
@@ -49,6 +58,13 @@ def tls_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         pytest.skip("openssl, which makes the certificate, is not installed")
     with running_gateway(tmp_path_factory.mktemp("tls"), durability="none", tls=True) as made:
         yield made
+
+
+@pytest.fixture(params=["gateway", "tls_gateway"], ids=["http", "https"])
+def served(request: pytest.FixtureRequest) -> Gateway:
+    """Each of the two."""
+    gateway: Gateway = request.getfixturevalue(request.param)
+    return gateway
 
 
 @pytest.fixture

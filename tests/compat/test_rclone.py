@@ -29,12 +29,6 @@ def rclone(gateway: Gateway, directory: Path) -> Client:
     return Client("rclone", directory, environ, flags)
 
 
-@pytest.fixture(params=["gateway", "tls_gateway"], ids=["http", "https"])
-def served(request: pytest.FixtureRequest) -> Gateway:
-    gateway: Gateway = request.getfixturevalue(request.param)
-    return gateway
-
-
 @pytest.fixture
 def command(served: Gateway, tmp_path: Path) -> Client:
     return rclone(served, tmp_path)
