@@ -6,7 +6,6 @@ import json
 import shutil
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
