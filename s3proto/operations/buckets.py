@@ -6,6 +6,8 @@ Follows "CreateBucket", "HeadBucket", "DeleteBucket", "GetBucketLocation", "List
 
 from __future__ import annotations
 
+import re
+
 from s3proto import checksums, commands, conditions, listing, metadata, xml
 from s3proto.commands import Steps
 from s3proto.errors import (
@@ -13,6 +15,7 @@ from s3proto.errors import (
     IllegalLocationConstraintException,
     InternalError,
     InvalidArgument,
+    InvalidLocationConstraint,
     InvalidRequest,
     KeyTooLongError,
     MalformedXML,
@@ -31,6 +34,8 @@ from s3proto.request import S3Request, parse_date
 MAX_DELETED = 1000
 """Keys of one DeleteObjects."""
 _MAX_CONFIGURATION = 64 * 1024
+_REGION = re.compile("EU|[a-z]{2}(?:-[a-z]+)+-[0-9]")
+"""What can be a region of somebody's."""
 _OWNERSHIPS = frozenset({"BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"})
 
 # ------------------------------------------------------------------------------------------------ buckets
@@ -69,6 +74,8 @@ def _check_configuration(body: bytes, region: str) -> None:
         raise RequestNotImplemented(Element=unsupported.name)
     constraint = root.get("LocationConstraint")
     if constraint and constraint != region and not (constraint == "EU" and region == "eu-west-1"):
+        if not _REGION.fullmatch(constraint):
+            raise InvalidLocationConstraint(LocationConstraint=constraint)
         raise IllegalLocationConstraintException(
             f"The {constraint} location constraint is incompatible for the region specific endpoint this request was "
             "sent to."

@@ -43,6 +43,8 @@ def test_create_bucket(region: str, body: Step) -> None:
     [
         ({}, location("eu-west-1"), errors.IllegalLocationConstraintException),
         ({}, location("EU"), errors.IllegalLocationConstraintException),
+        ({}, location("us-gov-west-1"), errors.IllegalLocationConstraintException),
+        ({}, location("here"), errors.InvalidLocationConstraint),
         ({}, (ReceiveDocument, Document(b"<Other/>")), errors.MalformedXML),
         ({}, (ReceiveDocument, Document(b"no XML")), errors.MalformedXML),
         (
