@@ -51,7 +51,8 @@ _ALLOCATED = "user.allocated"
 _MOST_PLACES = 100_000
 _MOST_STEPS = 1000
 """Blocks that one part may have to allocate on its way; a part further off is a file of its own."""
-_NOTE_EVERY = 64
+_NOTE_EVERY = 8
+"""New blocks; each that is not noted costs every later part a call, a note costs one."""
 _PAGE = 1000
 _PATIENCE_S = 2.0
 _IMPOSSIBLE = MAX_BLOCK_SIZE

@@ -14,7 +14,7 @@ from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.retry import Code
 from tests.sim.cluster import FAST, Cluster
-from tests.sim.kit import MTIME, get, pattern
+from tests.sim.kit import MTIME, codes, get, pattern
 from tests.sim.server import Fault
 
 
@@ -93,6 +93,14 @@ def test_far_places(cluster: Cluster, fs: CurvineFileSystem) -> None:
     with closing(cluster.client()) as other:
         part(other, 201, b"y" * 10)
     assert len([code for code, _, _ in requests if code == Code.ADD_BLOCK]) == 1
+
+
+def test_parts_in_order_cost_few_calls(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """Not one for each block before theirs."""
+    fs.create_parted("/p", 10)
+    refs = [part(fs, number, b"x" * 10) for number in range(100)]
+    assert codes(cluster.masters[0].server).count(Code.ADD_BLOCK) < 1000
+    assert fs.join_parts("/p", refs, {}, MTIME) is not None
 
 
 @pytest.mark.parametrize("size", [2**32 - 1, 2**32, 5 * 2**30])
