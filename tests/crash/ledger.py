@@ -93,6 +93,8 @@ class Write:
     begun: float
     ended: float = math.inf
     acknowledged: bool = False
+    doubted: bool = False
+    """It was acknowledged by somebody who may have forgotten it."""
 
 
 def md5(data: bytes) -> str:
@@ -156,6 +158,14 @@ class Ledger:
         if twice:
             self.violation(f"{key!r}: two writes with If-Match {etag} were both acknowledged: one is lost")
 
+    def doubt(self, since: float, until: float) -> None:
+        """Whoever kept the store may have forgotten what was acknowledged between two moments."""
+        with self._mutex:
+            for write in itertools.chain.from_iterable(self._writes.values()):
+                if write.acknowledged and since <= write.ended <= until:
+                    write.acknowledged, write.doubted = False, True
+            self._replaced.clear()  # versions that were replaced may be back
+
     def killed(self) -> None:
         """Whoever has no answer now will not get one: what was cut off has ended, one way or the other."""
         now = time.monotonic()
@@ -207,9 +217,13 @@ class Ledger:
         state = self._versions.get(answer.headers.get(METADATA, "")) if answer.status == 200 else None
         now = time.monotonic()
         with self._mutex:
+            newest = max(self._writes[key], key=lambda write: write.ended)
+            forgotten = newest.doubted and newest.state != state
             seen = [write for write in self._writes[key] if write.state == state]
             last = max(seen, key=lambda write: write.begun, default=Write(state, now))
             self._writes[key] = [Write(state, last.begun, min(last.ended, now), True)]
+        if forgotten:
+            self.count("acknowledged changes forgotten")
 
     def violation(self, text: str) -> None:
         with self._mutex:
@@ -220,9 +234,12 @@ class Ledger:
             self.counts[name] += number
 
     def refused(self, what: str, answer: Answer) -> None:
-        """A 5xx is counted (SlowDown may happen, hardly ever); any other refusal that reaches this is a violation."""
+        """SlowDown is counted (it may happen, hardly ever); any other refusal that reaches this is a violation.
+
+        Complete may have begun its answer with 200 when it finds out.
+        """
         self.count(f"{answer.status} {answer.code}")
-        if answer.status != 503:
+        if answer.status != 503 and (answer.status, answer.code) != (200, "SlowDown"):
             self.violation(f"{what}: {answer.status} {answer.body[:500]!r}")
 
 

@@ -21,6 +21,7 @@ IMAGE = 2 << 30
 """Bytes; the file is sparse."""
 SHORTEST, LONGEST = 0.3, 2.5
 """Seconds of load before a kill."""
+TRIES = 5
 
 
 @dataclass(kw_only=True)
@@ -61,8 +62,7 @@ class Rounds:
             self.gateway.kill_worker(chance.randrange(self.gateway.workers))
             self.ledger.count("workers killed alone")
             never.wait(chance.uniform(SHORTEST, LONGEST))
-        load.ending.set()
-        self.crash()
+        self.crash(load)
         load.join()
         self.ledger.killed()
         self.ledger.phase = f"after crash {self.kills}"
@@ -71,12 +71,17 @@ class Rounds:
         self.left_over += len(unfinished(self.gateway.data))
         if chance.random() < 0.5:
             self.repair()
-        self.gateway.restart()
+        self.restart()
         verify(self.gateway, self.bucket, self.ledger, self.uploads)
 
-    def crash(self) -> None:
+    def crash(self, load: Load) -> None:
         """What happens at the end of each load."""
+        load.ending.set()
         self.gateway.kill()
+
+    def restart(self) -> None:
+        """What follows it."""
+        self.gateway.restart()
 
     def repair(self) -> None:
         """``check --repair`` removes what killed writers left, but for empty files and directories that are young."""
@@ -91,7 +96,12 @@ class Rounds:
         """Delete everything: left-overs must be no obstacle to DeleteBucket, and nothing of it may stay."""
         client = Client(self.gateway)
         keys = [row.key for page in client.pages(self.bucket) for row in page.rows]
-        assert client.delete_objects(self.bucket, keys).done
+        for _ in range(TRIES):  # on a cluster, a killed gateway may have left a lock, for 10 s at most
+            answer = client.delete_objects(self.bucket, keys)
+            assert answer.done
+            errors = [(row.findtext("Key") or "", row.findtext("Code")) for row in answer.xml().iter("Error")]
+            if not (keys := [key for key, code in errors if code == "SlowDown"]):
+                break
         if remaining := client.page(self.bucket, {}).rows:
             self.ledger.violation(f"deleted in one batch, and still there: {remaining}")
         answer = client.request("DELETE", self.bucket)
@@ -110,7 +120,8 @@ class PowerCuts(Rounds):
 
     disk: Disk
 
-    def crash(self) -> None:
+    def crash(self, load: Load) -> None:
+        load.ending.set()
         cut_power(self.disk.where)
         self.gateway.kill()
         self.disk.mount_again()
