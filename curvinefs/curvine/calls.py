@@ -21,7 +21,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import Message
@@ -40,7 +39,7 @@ from curvinefs.api import (
 from curvinefs.curvine.errors import Refused, Renewed, ReplyLost, fs_error
 from curvinefs.curvine.master import Master
 from curvinefs.curvine.mounts import Mounts
-from curvinefs.curvine.options import Options
+from curvinefs.curvine.options import Options, component_of
 from curvinefs.curvine.paths import checked, listable, split
 from curvinefs.curvine.pool import Address
 from curvinefs.curvine.retry import Code
@@ -104,7 +103,7 @@ class LockRange(NamedTuple):
 
 class Calls:
     def __init__(self, master: Master, options: Options) -> None:
-        self._master = master
+        self.master = master
         self._options = options
         self._policy = pb.StoragePolicyProto(
             storage_type=options.storage_type, ttl_ms=0, ttl_action=0, ufs_mtime=0, state=1
@@ -117,7 +116,7 @@ class Calls:
 
     def _call(self, code: Code, request: Message, reply: type[M], what: str) -> M:
         try:
-            return self._master.call(code, request, reply)
+            return self.master.call(code, request, reply)
         except Refused as error:
             raise fs_error(error, what) from error
         except ReplyLost as error:
@@ -187,7 +186,7 @@ class Calls:
         doubt: ReplyLost | None = None
         for _ in self._tries():
             try:
-                self._master.call(Code.MKDIR, request, pb.MkdirResponse)
+                self.master.call(Code.MKDIR, request, pb.MkdirResponse)
                 return
             except Refused as error:
                 refusal = fs_error(error, path)
@@ -208,7 +207,7 @@ class Calls:
         doubt: ReplyLost | None = None
         for _ in self._tries():
             try:
-                self._master.call(Code.DELETE, request, pb.DeleteResponse)
+                self.master.call(Code.DELETE, request, pb.DeleteResponse)
                 return
             except Refused as error:
                 refusal = fs_error(error, path)
@@ -224,6 +223,9 @@ class Calls:
 
         ``inode`` None: it may have been made, nothing was written to it.
         """
+        if self.master.hopeless:
+            self._discarded.append((path, inode))
+            return
         try:
             there = self.find(path) if inode is None else None
             if inode is None and (there is None or there.is_dir or there.is_complete or there.len):
@@ -264,7 +266,7 @@ class Calls:
         life = known.life
         for _ in self._tries():
             try:
-                self._master.call(Code.RENAME, request, pb.RenameResponse, life=life)
+                self.master.call(Code.RENAME, request, pb.RenameResponse, life=life)
                 return
             except Refused as error:
                 raise fs_error(error, f"{source} -> {destination}") from error
@@ -279,7 +281,7 @@ class Calls:
     @property
     def life(self) -> tuple[Address, int] | None:
         """See Master.life."""
-        return self._master.life
+        return self.master.life
 
     def link(self, source: str, destination: str) -> None:
         """NotFound, AlreadyExists, IsADirectory."""
@@ -288,7 +290,7 @@ class Calls:
         doubt: ReplyLost | None = None
         for _ in self._tries():
             try:
-                self._master.call(Code.LINK, request, pb.LinkResponse)
+                self.master.call(Code.LINK, request, pb.LinkResponse)
                 return
             except Refused as error:
                 refusal = fs_error(error, f"{source} = {destination}")
@@ -444,14 +446,6 @@ class Calls:
 
     # -- locks
 
-    def limited(self) -> AbstractContextManager[None]:
-        """See Master.limited."""
-        return self._master.limited()
-
-    def not_after(self, when: float) -> None:
-        """See Master.not_after."""
-        self._master.not_after(when)
-
     def set_lock(self, path: str, lock: LockRange, *, release: bool = False) -> pb.FileLockProto | None:
         """Take or release; the lock that is in the way, or None.  NotFound: there is no such lock file."""
         request = pb.SetLockRequest(
@@ -474,19 +468,6 @@ class Calls:
         return pb.ClientAddressProto(
             client_name=client_name, hostname=self._options.hostname, ip_addr="127.0.0.1", port=0
         )
-
-
-def component_of(options: Options) -> pb.ComponentInfoProto:
-    """Who we are, for servers that only talk to clients they know."""
-    return pb.ComponentInfoProto(
-        component="client",
-        release_version=options.release_version,
-        git_commit="",
-        git_tag="",
-        git_branch="",
-        protocol_version=1,
-        min_protocol_version=1,
-    )
 
 
 def _commit(commit: Commit) -> pb.CommitBlockProto:

@@ -50,7 +50,7 @@ class CurvineLock:
         age = self._clock() - self.since
         if age > SAFE_S:
             raise LockTimeout(f"{self._name}: held for {age:.1f} s")
-        self._calls.not_after(time.monotonic() + SAFE_S - age)
+        self._calls.master.not_after(time.monotonic() + SAFE_S - age)
 
 
 class _Queue:
@@ -94,7 +94,7 @@ class Locks:
             try:
                 held = CurvineLock(name, self._wait(name, lock, deadline), self._calls, self._clock)
                 try:
-                    with self._calls.limited(), self._renewed(lock, held) if lasting else nullcontext():
+                    with self._calls.master.limited(), self._renewed(lock, held) if lasting else nullcontext():
                         yield held
                 finally:
                     self._release(lock)

@@ -61,6 +61,11 @@ class Master:
         return self._leader
 
     @property
+    def hopeless(self) -> bool:
+        """Nobody answered lately: what can wait should."""
+        return time.monotonic() < self._hopeless_until
+
+    @property
     def life(self) -> tuple[Address, int] | None:
         """Of the master that answered this thread's last call: what it said then, it knows as long as it lives."""
         life: tuple[Address, int] | None = getattr(self._answered, "life", None)
@@ -147,9 +152,9 @@ class Master:
                     break
                 time.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST_PAUSE_S)
+        self._hopeless_until = time.monotonic() + _HOPELESS_S
         if doubtful is not None:
             raise ReplyLost(f"{code.name}: {why}") from why
-        self._hopeless_until = time.monotonic() + _HOPELESS_S
         raise Unavailable(f"no master of {', '.join(map(str, self._addresses))} serves: {why}") from why
 
     def _forget(self, address: Address) -> None:

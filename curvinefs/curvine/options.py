@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from curvinefs.proto import curvine_pb2 as pb
+
 MIB = 2**20
 
 
@@ -38,3 +40,16 @@ class Options:
     """How old the table of mounts may be: until then we may look, or write, where something was just mounted."""
     release_version: str = "0.4.1"
     """What we call ourselves to servers that check it."""
+
+
+def component_of(options: Options) -> pb.ComponentInfoProto:
+    """Who we are, for servers that only talk to clients they know."""
+    return pb.ComponentInfoProto(
+        component="client",
+        release_version=options.release_version,
+        git_commit="",
+        git_tag="",
+        git_branch="",
+        protocol_version=1,
+        min_protocol_version=1,
+    )

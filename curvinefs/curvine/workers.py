@@ -15,8 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from curvinefs.api import Unavailable
-from curvinefs.curvine.calls import component_of
-from curvinefs.curvine.options import Options
+from curvinefs.curvine.options import Options, component_of
 from curvinefs.curvine.pool import Address, Pool
 from curvinefs.proto import curvine_pb2 as pb
 

@@ -75,6 +75,8 @@ class CurvineWriter:
             if not isinstance(error.__cause__, ReplyLost):
                 raise
             self._calls.discard(path, None)
+            if self._calls.master.hopeless:
+                raise
             other = self._other_path()
             return other, self._calls.create(other, self._block_size, self._client_name).id
 

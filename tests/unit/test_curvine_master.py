@@ -379,3 +379,15 @@ def test_create_that_leaves_doubt(cluster: Cluster, fs: CurvineFileSystem) -> No
     cluster.fault(Fault.DENY, Code.CREATE_FILE, error=Refused(Kind.TIMEOUT, "timed out"))
     fs.create("/f").close()
     assert list(fs.list("/")) == []
+
+
+def test_outage_is_waited_out_once_by_whoever_makes_a_file(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """Each wait for a master that says nothing is as long as it may be: no more of them than needed."""
+    put(fs, "/f")
+    fs._master._patience_s = 0.0
+    server = cluster.masters[0].server
+    server.requests.clear()
+    cluster.fault(Fault.LOSE_REQUEST, times=1000)
+    with pytest.raises(Unavailable):
+        fs.create("/g")
+    assert codes(server) == [Code.CREATE_FILE]
