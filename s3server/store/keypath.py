@@ -118,13 +118,9 @@ def key_prefix(directories: Sequence[str], forbidden: frozenset[str] = frozenset
     return "/".join(texts) + "/"
 
 
-def text_of(name: str) -> str | None:
-    """Answer the text of one name that is neither SELF, MARKER nor temporary; None for CONTINUED and nobody's."""
-    if not name.startswith(RESERVED):
-        return name
-    if name.startswith(ESCAPED):
-        return _unescape(name[len(ESCAPED) :])
-    return None
+def text_of(name: str) -> str:
+    """Answer the text in an ESCAPED or CONTINUED name."""
+    return _unescape(name[len(ESCAPED) :])
 
 
 def _names(part: str, forbidden: frozenset[str]) -> tuple[str, ...]:

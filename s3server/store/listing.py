@@ -5,8 +5,9 @@ directory sorts as its name plus ``/``; str comparison in Python is code point o
 Directories are entered only where a wanted key may lie, so a page costs its own length, not the bucket's.
 
 How: ``walk`` keeps a stack of iterators, one for each open directory; each gives its entries in key order
-(``_in_order``).  Our reserved names come from anywhere in that order, so they are collected first; plain ones
-stream, and a directory waits in a small heap until nothing plain can come before its name plus ``/``.
+(``_in_order``).  Our reserved names come from anywhere in that order, so they are collected first, and looked into
+when it is their turn; plain ones stream, and a directory waits in a small heap until nothing plain can come before its
+name plus ``/``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from curvinefs.api import DirEntry, FileKind, FileStatus, FileSystem, InvalidPat
 from s3proto.model import ListPage, ObjectRow
 from s3server.store.keypath import (
     CONTINUED,
+    ESCAPED,
     MARKER,
     MAX_LEVELS,
     RESERVED,
@@ -53,6 +55,14 @@ class _Item(NamedTuple):
     path: str
     is_directory: bool
     status: Callable[[], FileStatus] | None
+
+
+class _Folded(NamedTuple):
+    """Items behind a name of ours: none is ordered before ``least``, with which they all begin."""
+
+    least: str
+    path: str
+    entry: DirEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,33 +139,53 @@ class Walker:
         """Entries of one directory in key order; those certainly before ``lower`` (a key) may be left out."""
         try:
             start = lower[len(key_prefix) :] if lower.startswith(key_prefix) else ""
-            reserved = sorted(self._reserved(path, key_prefix, ""))
+            folded = self._reserved(path, key_prefix, "")
             plain = self._plain(path, start)
-            yield from heapq.merge(reserved, plain) if reserved else plain
+            yield from heapq.merge(self._unfolded(folded, key_prefix, start), plain) if folded else plain
         except (NotFound, NotADirectory):
             return
 
-    def _reserved(self, path: str, key_prefix: str, text: str) -> Iterator[_Item]:
-        """Items behind our own names in a directory; ``text`` is what continued names above have given so far."""
+    def _reserved(self, path: str, key_prefix: str, text: str) -> list[_Folded]:
+        """What our own names in a directory stand for; ``text`` is what continued names above have given so far."""
+        found = []
         for entry in self.fs.list(path, RESERVED):
             name = entry.name
             if not name.startswith(RESERVED):
-                return
+                break
             below = f"{path}/{name}"
             if name.startswith(TEMPORARY):
                 self.met_temporary(below)
-            elif name == MARKER:
-                if key_prefix and not text and entry.kind is FileKind.FILE:
-                    yield _Item("", below, False, entry.status)
-            elif name.startswith(CONTINUED):
-                if entry.kind is FileKind.DIRECTORY:
-                    piece = text_of("=".join((name[: len(CONTINUED) - 1], name[len(CONTINUED) :])))
-                    try:
-                        yield from self._reserved(below, key_prefix, text + (piece or ""))
-                    except (NotFound, NotADirectory):
-                        continue
-            elif (piece := text_of(name)) is not None:
-                yield from self._ours(entry, key_prefix, text + piece, below)
+            elif name.startswith((ESCAPED, CONTINUED)):
+                found.append(_Folded(text + text_of(name), below, entry))
+            elif name == MARKER and key_prefix and not text:
+                found.append(_Folded("", below, entry))
+        return found
+
+    def _unfolded(self, folded: list[_Folded], key_prefix: str, lower: str) -> Iterator[_Item]:
+        """Items in order, as far as they are asked for; those before ``lower`` may be left out."""
+        waiting: list[tuple[str, str, _Folded | _Item]] = [(each.least, each.path, each) for each in folded]
+        heapq.heapify(waiting)
+        while waiting:
+            order, path, each = heapq.heappop(waiting)
+            if isinstance(each, _Item):
+                yield each
+            elif order >= lower or lower.startswith(order):
+                for found in self._behind(each, key_prefix):
+                    heapq.heappush(waiting, (found[0], found[1], found))
+
+    def _behind(self, folded: _Folded, key_prefix: str) -> Iterator[_Folded | _Item]:
+        text, path, entry = folded
+        name = entry.name
+        if name == MARKER:
+            if entry.kind is FileKind.FILE:
+                yield _Item("", path, False, entry.status)
+        elif name.startswith(ESCAPED):
+            yield from self._ours(entry, key_prefix, text, path)
+        elif entry.kind is FileKind.DIRECTORY:
+            try:
+                yield from self._reserved(path, key_prefix, text)
+            except (NotFound, NotADirectory):
+                return
 
     def _ours(self, entry: DirEntry, key_prefix: str, text: str, path: str) -> Iterator[_Item]:
         """Items of an escaped name, if it is the one that its text really gets."""
