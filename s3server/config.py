@@ -28,6 +28,7 @@ from urllib.parse import unquote, urlsplit
 
 import configargparse
 
+from s3proto.names import RESERVED_BUCKETS, is_bucket_name
 from s3server import settings_file
 from s3server.settings_file import SECTION, ConfigError
 
@@ -311,6 +312,26 @@ def _check(config: ServerConfig) -> None:
         raise ConfigError("tls_cert and tls_key belong together: set both, or neither")
     if config.web_listen is not None:
         raise ConfigError("web_listen: not yet in this version (GET /healthz is served on listen)")
+    for name in ("credentials_path", "put_temp_dir", "multipart_temp", "tls_key", "log_file"):
+        if bucket := _bucket_with(config, name):
+            raise ConfigError(
+                f"{name}: {getattr(config, name)} lies in the bucket {bucket} of {config.store}, where S3 clients read "
+                "and change it: choose a path outside of the store's buckets"
+            )
+
+
+def _bucket_with(config: ServerConfig, name: str) -> str | None:
+    """Name the bucket that a setting's path lies in; None where it lies in none."""
+    path: Path | None = getattr(config, name)
+    embedded = config.store.startswith("file:")
+    if name == "credentials_path" and config.enable_distributed_auth:
+        path = config.credentials_path.relative_to("/")
+    elif path is not None and embedded and path.resolve().is_relative_to(store := config.store_path.resolve()):
+        path = path.resolve().relative_to(store)
+    else:
+        return None
+    first = path.parts[0] if path.parts else ""
+    return first if is_bucket_name(first) and first not in RESERVED_BUCKETS else None
 
 
 def _check_environment(environ: Mapping[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -42,7 +43,8 @@ def _options(config: ServerConfig) -> Options:
     """How to talk to the cluster: as its own file tells all of its clients, where that makes sense."""
     options = Options(replay_directory=str(config.put_temp_dir))
     said = settings_file.client_section(config.conf) if config.conf else {}
-    if isinstance(hostname := said.get("hostname"), str) and hostname:
+    hostname = os.environ.get("CURVINE_CLIENT_HOSTNAME") or said.get("hostname")  # as Curvine's own clients
+    if isinstance(hostname, str) and hostname:
         options = replace(options, hostname=hostname)
     if isinstance(short_circuit := said.get("short_circuit"), bool):
         options = replace(options, short_circuit=short_circuit)

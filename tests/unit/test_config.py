@@ -247,10 +247,42 @@ def test_certificate_and_key_belong_together(home: Path, flag: str) -> None:
 def test_distributed_credentials_lie_in_the_store(home: Path) -> None:
     place = credentials_place(load(home, "--enable-distributed-auth"))
     assert place.label == str(home / "data/system/auth/credentials.jsonl")
-    elsewhere = load(home, "--enable-distributed-auth", "--credentials-path=/system/../../../keys")
-    assert credentials_place(elsewhere).label == str(home / "data/keys")
+    elsewhere = load(home, "--enable-distributed-auth", "--credentials-path=/system/../../../system/keys")
+    assert credentials_place(elsewhere).label == str(home / "data/system/keys")
     cluster = load(home, "--enable-distributed-auth", "--store=curvine://a:1,b:2/")
     assert credentials_place(cluster).label == "curvine://a:1,b:2/system/auth/credentials.jsonl"
+
+
+IN_A_BUCKET = [
+    *(f"--{name}=/srv/data/bucket/x" for name in ("credentials-path", "put-temp-dir", "multipart-temp", "log-file")),
+    "--credentials-path=/srv/data/bucket/x --tls-cert=/x --tls-key=/srv/data/y/z",
+    "--tls-cert=/x --tls-key=/srv/data/certificates/key.pem",
+    "--put-temp-dir=/srv/data/other/../bucket",
+    "--enable-distributed-auth --credentials-path=/auth/credentials.jsonl",
+    "--enable-distributed-auth --credentials-path=/keys",
+    "--enable-distributed-auth --credentials-path=/auth/keys --store=curvine://a:1/",
+]
+
+
+@pytest.mark.parametrize("flags", IN_A_BUCKET)
+def test_nothing_of_ours_lies_in_a_bucket(home: Path, flags: str) -> None:
+    """Any key could read the secrets of all others there."""
+    with pytest.raises(ConfigError, match="lies in the bucket"):
+        load(home, "--store=file:///srv/data", *flags.split())
+
+
+OUTSIDE = [
+    "--credentials-path=/srv/data/.curvine/credentials.jsonl",
+    "--credentials-path=/srv/database/x --put-temp-dir=/srv",
+    "--put-temp-dir=/srv/data/.temp",
+    "--store=curvine://a:1/ --credentials-path=/srv/data/bucket/x",
+    "--enable-distributed-auth --credentials-path=/system/other",
+]
+
+
+@pytest.mark.parametrize("flags", OUTSIDE)
+def test_what_no_bucket_can_be_named_is_hidden(home: Path, flags: str) -> None:
+    load(home, "--store=file:///srv/data", *flags.split())
 
 
 ADDRESSES = {

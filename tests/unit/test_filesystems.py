@@ -47,6 +47,13 @@ def test_cluster(tmp_path: Path, client: str, hostname: str, short_circuit: bool
         )
 
 
+def test_the_environments_host_name_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for Curvine's own clients: curvine-env.sh sets it."""
+    monkeypatch.setenv("CURVINE_CLIENT_HOSTNAME", "node-8")
+    with closing(filesystems.open_file_system(config(tmp_path, "curvine://127.0.0.1:1/", 'hostname = "node-7"'))) as fs:
+        assert isinstance(fs, CurvineFileSystem) and fs._options.hostname == "node-8"
+
+
 @pytest.mark.parametrize("said, patience_s", [("500", 0.5), ("120000", 20.0), ("-1", 20.0), ('"2s"', 20.0)])
 def test_patience(tmp_path: Path, said: str, patience_s: float) -> None:
     """Shorter than ours counts, longer does not: the client would have given up."""
