@@ -20,6 +20,13 @@ from s3server.credentials_place import CredentialError
 from s3server.filesystems import credentials_place
 from s3server.settings_file import ConfigError
 
+KEY_VARIABLES = (
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    ("S3_ACCESS_KEY", "S3_SECRET_KEY"),
+    ("CURVINE_ACCESS_KEY", "CURVINE_SECRET_KEY"),
+)
+"""Where the environment may have a key; the first whole pair counts.  The last one is the old gateway's own."""
+
 
 class Keys(NamedTuple):
     first: Credential | None
@@ -57,8 +64,9 @@ def _prepare_keys(file: CredentialsFile, pair: Credential | None) -> Keys:
 
 def environment_key(environ: Mapping[str, str]) -> Credential | None:
     """Return the key pair that the environment names.  Raises ConfigError for half a pair or an illegal one."""
-    key = environ.get("AWS_ACCESS_KEY_ID") or environ.get("S3_ACCESS_KEY")
-    secret = environ.get("AWS_SECRET_ACCESS_KEY") or environ.get("S3_SECRET_KEY")
+    pairs = [(environ.get(key), environ.get(secret)) for key, secret in KEY_VARIABLES]
+    whole = next((pair for pair in pairs if all(pair)), None)
+    key, secret = whole or (next(filter(None, names), None) for names in zip(*pairs))
     if not key and not secret:
         return None
     if not key or not secret:

@@ -47,11 +47,17 @@ def test_no_key_is_made_where_all_were_revoked(config: ServerConfig) -> None:
     assert startup.prepare(config, {}).first is None
 
 
-@pytest.mark.parametrize("key", ["AWS_ACCESS_KEY_ID", "S3_ACCESS_KEY"])
-@pytest.mark.parametrize("secret", ["AWS_SECRET_ACCESS_KEY", "S3_SECRET_KEY"])
+@pytest.mark.parametrize("key", ["AWS_ACCESS_KEY_ID", "S3_ACCESS_KEY", "CURVINE_ACCESS_KEY"])
+@pytest.mark.parametrize("secret", ["AWS_SECRET_ACCESS_KEY", "S3_SECRET_KEY", "CURVINE_SECRET_KEY"])
 def test_the_environments_key_is_added(config: ServerConfig, key: str, secret: str) -> None:
     assert startup.prepare(config, {key: KEY, secret: SECRET}) == (None, [])
     assert startup.prepare(config, {key: KEY, secret: SECRET}) == (None, [])
+    assert enabled(config) == {KEY: True}
+
+
+def test_a_whole_pair_counts_before_half_a_one(config: ServerConfig) -> None:
+    half = {"AWS_ACCESS_KEY_ID": "AKIASOMEBODYELSES"}
+    startup.prepare(config, half | {"S3_ACCESS_KEY": KEY, "S3_SECRET_KEY": SECRET})
     assert enabled(config) == {KEY: True}
 
 
