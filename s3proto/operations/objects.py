@@ -11,7 +11,7 @@ from s3proto import checksums, commands, conditions, metadata, ranges
 from s3proto.auth import reading
 from s3proto.commands import BodyTarget, Steps
 from s3proto.dates import http_date
-from s3proto.errors import InvalidArgument, InvalidRequest, NotModified, S3Error
+from s3proto.errors import InvalidArgument, InvalidRequest, NotModified, RequestNotImplemented, S3Error
 from s3proto.http import Response, Span
 from s3proto.model import DeleteEntry, ObjectInfo
 from s3proto.operations import conditional
@@ -151,6 +151,8 @@ def _parts_element(info: ObjectInfo, after: int, limit: int) -> Node | None:
 
 def put_object(request: S3Request) -> Steps[Response]:
     bucket, key = request.bucket, request.key
+    if "content-range" in request.headers:  # a part of the object, as in `curl -C`: never to be taken for the whole
+        raise RequestNotImplemented(Header="Content-Range")
     attributes = metadata.parse_attributes(request.headers, request.writer)
     declared = checksums.declared(request.headers)
     condition = conditions.parse_write(request.headers)

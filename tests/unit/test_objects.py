@@ -232,6 +232,7 @@ def test_only_the_digests_needed_are_asked_for(headers: dict[str, str], digests:
         (put(x_amz_storage_class="x"), errors.InvalidStorageClass),
         (put(**{"x-amz-meta-a": "x" * 2048}), errors.MetadataTooLarge),
         (put(if_modified_since=http_date(NOW)), errors.RequestNotImplemented),
+        (put(content_range="bytes 0-4/10"), errors.RequestNotImplemented),
     ],
 )
 def test_refused_before_the_body_is_sent(headers: dict[str, str], error: type[Exception]) -> None:
