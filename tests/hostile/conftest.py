@@ -19,3 +19,5 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         assert call(served, "PUT", "/bkt/k", OLD).status == 200
         yield served
         assert " ERROR " not in served.log, served.log[-4000:]
+        for user in (served.owner, *served.users.values()):
+            assert user.secret_key not in served.log

@@ -107,6 +107,23 @@ def test_a_delete_nobody_vouches_for(gateway: Gateway) -> None:
         assert to.ask(data).told == (400, "BadDigest")
 
 
+DELETE_K = b"<Delete><Object><Key>k</Key></Object></Delete>"
+EXCHANGED = {
+    "delete": ("POST", "/bkt?delete", DELETE_K, {"content-md5": b64encode(hashlib.md5(DELETE_K).digest()).decode()}),
+    "complete": ("POST", f"/bkt/k?uploadId={'0' * 32}", b"<CompleteMultipartUpload/>", {}),
+    "acl": ("PUT", "/bkt/k?acl", b"<AccessControlPolicy/>", {}),
+    "create": ("PUT", "/never-made", b"<CreateBucketConfiguration/>", {}),
+}
+
+
+@pytest.mark.parametrize("name", EXCHANGED)
+def test_a_document_that_was_exchanged_on_its_way(gateway: Gateway, name: str) -> None:
+    method, target, body, headers = EXCHANGED[name]
+    answer = call(gateway, method, target, body, headers, payload=hashlib.sha256(b"another").hexdigest())
+    assert answer.told == (400, "XAmzContentSHA256Mismatch")
+    assert call(gateway, "GET", "/bkt/k").body == b"old" and call(gateway, "HEAD", "/never-made").status == 404
+
+
 # ----------------------------------------------------------------------------------------- part numbers
 
 

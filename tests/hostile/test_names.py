@@ -196,6 +196,19 @@ def test_forged_attributes(gateway: Gateway, strange: Path, value: bytes) -> Non
     call(gateway, "DELETE", "/strange/copied")
 
 
+def test_attributes_of_others_are_not_told(gateway: Gateway, strange: Path) -> None:
+    path = strange / "tagged"
+    path.write_bytes(b"hello")
+    try:
+        for name, value in (("user.color", b"red"), ("user.\u00e9\n", b"\xff\r\nX-Evil: 1"), ("user.s3x", b"{")):
+            os.setxattr(path, name, value)
+    except OSError as error:
+        pytest.skip(f"the file system takes no such attributes: {error}")
+    for method in ("GET", "HEAD"):
+        answer = call(gateway, method, "/strange/tagged")
+        assert answer.status == 200 and not [name for name in answer.headers if "meta" in name or "evil" in name]
+
+
 def assert_parses(answer: Answer) -> None:
     assert "x-evil" not in answer.headers
     if answer.headers["content-type"] == "application/xml" and answer.body not in (b"", b"hello"):

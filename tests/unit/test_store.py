@@ -5,6 +5,7 @@ What takes the fixture ``root`` looks at the directory itself and runs there onl
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 import time
@@ -441,6 +442,18 @@ def test_a_part_sent_again_wins(shop: Shop) -> None:
         shop.complete("k", upload, (first,))
     shop.complete("k", upload)
     assert shop.get("k") == b"9" * MIB + b"2" * MIB
+
+
+@pytest.mark.parametrize("size", [10, MIB], ids=["small", "in-place"])
+def test_one_part_from_many_at_once(shop: Shop, size: int) -> None:
+    """The one that counts is whole, and what its ETag says."""
+    upload = shop.upload("k")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: shop.part("k", upload, 1, bytes([n]) * size), range(16)))
+    (part,) = shop.parts("k", upload)
+    shop.complete("k", upload)
+    body = shop.get("k")
+    assert body == body[:1] * size and hashlib.md5(body).hexdigest() == part.etag
 
 
 def test_a_refused_complete_keeps_every_part(shop: Shop) -> None:
