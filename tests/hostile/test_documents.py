@@ -161,10 +161,10 @@ def test_part_numbers(gateway: Gateway, upload: tuple[str, str], number: str) ->
 @pytest.mark.parametrize(
     ("parts", "code"),
     [
-        (["0"], "InvalidPart"),
+        (["0"], "InvalidArgument"),
         (["2"], "InvalidPart"),
         (["10001"], "InvalidPart"),
-        (["-1"], "MalformedXML"),
+        (["-1"], "InvalidArgument"),
         (["1_0"], "MalformedXML"),
         (["٣"], "MalformedXML"),
         (["²"], "MalformedXML"),
