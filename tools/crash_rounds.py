@@ -31,12 +31,13 @@ from tools.powercut import why_not  # noqa: E402
 def rounds_of(options: argparse.Namespace, gateway: Gateway, disk: Disk | None) -> Rounds:
     if disk:
         return PowerCuts(gateway=gateway, seed=options.seed, disk=disk)
+    bucket = f"crash-{time.time_ns()}"  # a cluster may still hold what a run that was broken off has left
     if not options.kill:
-        return Rounds(gateway=gateway, seed=options.seed)
+        return Rounds(gateway=gateway, seed=options.seed, bucket=bucket)
     run = partial(subprocess.run, shell=True, check=True)
     die, revive = partial(run, options.kill), partial(run, options.start)
     kind = MasterDeaths if options.master else WorkerDeaths
-    return kind(gateway=gateway, seed=options.seed, die=die, revive=revive, down=options.down)
+    return kind(gateway=gateway, seed=options.seed, bucket=bucket, die=die, revive=revive, down=options.down)
 
 
 def main() -> int:
