@@ -17,6 +17,7 @@ import resource
 import signal
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,8 +128,9 @@ class _Supervisor:
             return 0
 
     def _fork(self, index: int) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in sys.stdout, sys.stderr:
+            with suppress(OSError):  # whoever read our log has gone: no reason to go, too
+                stream.flush()
         slot = self._slots[index]
         slot.started = time.monotonic()
         try:

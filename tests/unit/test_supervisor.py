@@ -41,7 +41,7 @@ class Running:
         command += ["--put-temp-dir", str(home / "spool"), "--log-file", str(home / "log"), *flags]
         foreign = ("AWS_", "S3_", "CURVINE_", "RUST_LOG")
         environ = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        environ |= {"CURVINE_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
+        environ |= {"CURVINE_HOME": str(home), "PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": ""}
         self.process = subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def wait_until_ready(self) -> None:
@@ -140,6 +140,21 @@ def test_a_dead_worker_is_replaced(tmp_path: Path) -> None:
             assert time.monotonic() < until, gateway.log()
             assert gateway.ask() == 200
         assert before[1] in gateway.workers and "SIGKILL" in gateway.log()
+
+
+def test_nobody_who_reads_the_log_is_missed(tmp_path: Path) -> None:
+    with running(tmp_path, "--log-file", "/dev/stderr") as gateway:
+        assert gateway.process.stderr
+        gateway.process.stderr.close()
+        before = set(gateway.workers)
+        descriptor = os.pidfd_open(min(before))
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        os.close(descriptor)
+        until = time.monotonic() + PATIENCE
+        while len(set(gateway.workers) - before) < 1:
+            assert gateway.process.poll() is None and time.monotonic() < until
+            select.select([], [], [], 0.01)
+        assert gateway.ask() == 200
 
 
 def test_hangup_reopens_the_log_and_serving_goes_on(tmp_path: Path) -> None:
