@@ -16,6 +16,7 @@ import time
 from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from getpass import getpass
 from io import TextIOWrapper
 from pathlib import Path
 from typing import NamedTuple
@@ -119,7 +120,7 @@ def _list_arguments(parser: SettingsParser) -> None:
 
 
 def credential_add(settings: ServerConfig, options: Namespace) -> int:
-    secret = sys.stdin.readline(4096).rstrip("\r\n") if options.secret_key == "-" else options.secret_key
+    secret = _typed_secret() if options.secret_key == "-" else options.secret_key
     _check_labels(options)
     try:
         credentials_file.check(options.access_key, secret)
@@ -130,6 +131,10 @@ def credential_add(settings: ServerConfig, options: Namespace) -> int:
     _file(settings).add(Credential(options.access_key, Secret(secret), int(time.time()), **labels))
     print(f"✅ Added {options.access_key}")
     return 0
+
+
+def _typed_secret() -> str:
+    return getpass("Secret Key: ") if sys.stdin.isatty() else sys.stdin.readline(4096).rstrip("\r\n")
 
 
 def credential_generate(settings: ServerConfig, options: Namespace) -> int:
@@ -144,6 +149,7 @@ def credential_generate(settings: ServerConfig, options: Namespace) -> int:
 def credential_list(settings: ServerConfig, options: Namespace) -> int:
     contents = credentials_file.read(credentials_place(settings))
     _print_bad(settings, contents.bad)
+    _print_elsewhere(settings)
     found = [c for c in contents.credentials.values() if not c.deleted]
     if not found:
         print(f"No credentials found in {credentials_place(settings).label}")
@@ -191,6 +197,7 @@ def credential_stats(settings: ServerConfig, options: Namespace) -> int:
     running = credentials.running_stats(settings.stats_file)
     if running is None or running.path != place.label:
         print("Gateway: none is running with this file")
+        _print_elsewhere(settings)
         return 0
     up_to_date = kept is None or running.loaded_at >= kept.modified
     print(f"Gateway: running (PID {running.pid})")
@@ -225,6 +232,7 @@ def credential_rotate(settings: ServerConfig, options: Namespace) -> int:
 def _file(settings: ServerConfig) -> CredentialsFile:
     for warning in settings.warnings:
         print(f"{PROGRAM}: {warning}", file=sys.stderr)
+    _print_elsewhere(settings)
     return CredentialsFile(credentials_place(settings))
 
 
@@ -251,6 +259,19 @@ def _print_pair(access_key: str, secret: Secret | None) -> None:
 def _print_bad(settings: ServerConfig, bad: Sequence[str]) -> None:
     for line in bad:
         print(f"{PROGRAM}: {credentials_place(settings).label}: skipped {line}", file=sys.stderr)
+
+
+def _print_elsewhere(settings: ServerConfig) -> None:
+    """Warn of a gateway that runs in this home and would not notice a change of this file."""
+    from s3server import credentials  # late: needs the core
+
+    label, running = credentials_place(settings).label, credentials.running_stats(settings.stats_file)
+    if running is not None and running.path != label:
+        hint = "name the --conf and the settings that it was started with"
+        print(
+            f"{PROGRAM}: the gateway that runs (PID {running.pid}) reads {running.path}, not {label}: {hint}",
+            file=sys.stderr,
+        )
 
 
 def _utc(seconds: int) -> str:

@@ -62,7 +62,7 @@ class Kind(NamedTuple, Generic[T]):
 
 
 def _address(text: str) -> Address:
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s:\[\]/]+)):([0-9]{1,5})", text)
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([\w.-]+)):([0-9]{1,5})", text)
     if not match or int(match[3]) > 65535:
         raise ValueError
     host = match[1] or match[2]
@@ -283,6 +283,8 @@ def load(
     home = curvine_home(environ)
     warnings = _check_environment(environ)
     namespace = parser.parse_args(arguments, env_vars=environ)
+    if namespace.conf == "":
+        raise ConfigError("--conf: must be a path, and is empty")
     conf = Path(namespace.conf).absolute() if namespace.conf else home / "conf" / "curvine-cluster.toml"
     said = settings_file.SettingsFile({})
     if namespace.conf or conf.exists():

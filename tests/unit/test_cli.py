@@ -149,6 +149,15 @@ def test_a_secret_from_standard_input(run: Run, home: Path, monkeypatch: pytest.
     assert json.loads(file(home).read_text())["secret_key"] == SECRET and SECRET not in run.out
 
 
+def test_a_secret_that_is_typed_is_not_echoed(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr(cli, "getpass", lambda prompt: SECRET)
+    assert run("credential", "add", "--access-key", KEY, "--secret-key", "-") == 0
+    assert json.loads(file(home).read_text())["secret_key"] == SECRET
+
+
 def test_generate_shows_the_secret_once(run: Run, home: Path) -> None:
     assert run("credential", "generate", "--description", "Auto-generated test key", "--user", "ann") == 0
     record = json.loads(file(home).read_text())
@@ -171,6 +180,13 @@ def test_stats_without_and_with_a_running_gateway(run: Run, home: Path) -> None:
     CredentialStore(file(home), 30, home / "curvine-s3-gateway.stats")
     assert run("credential", "stats") == 0
     assert "Cache Size: 1" in run.out and "Cache: up to date" in run.out
+
+
+def test_a_gateway_that_reads_another_file_is_told_of(run: Run, home: Path) -> None:
+    CredentialStore(home / "other.jsonl", 30, home / "curvine-s3-gateway.stats")
+    for words in (ADD, ["credential", "disable", KEY], ["credential", "list"], ["credential", "stats"]):
+        assert run(*words) == 0
+        assert f"reads {home}/other.jsonl, not {file(home)}" in run.err and len(run.err.splitlines()) == 1
 
 
 def test_stats_before_there_is_a_file(run: Run) -> None:

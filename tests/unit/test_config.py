@@ -306,6 +306,7 @@ def test_addresses(text: str) -> None:
         "",
         "9900",
         ":9900",
+        "*:9900",
         "a",
         "a:",
         "a:65536",
