@@ -6,7 +6,6 @@ Rules: one line per subject, ``ok`` or ``WRONG``, then its facts, the wrong ones
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -60,17 +59,15 @@ def _credentials(config: ServerConfig, environ: Mapping[str, str]) -> Iterator[F
         yield Fact("no file yet: the first start makes it with a first key")
         return
     yield from (Fact(f"skipped {bad}", wrong=True) for bad in contents.bad)
-    if (mode := contents.kept.mode or 0) & 0o077:
-        yield Fact(f"others may use it (mode {mode:04o}): chmod 600 it", wrong=True)
+    if fault := startup.access_fault(contents):
+        yield Fact(fault, wrong=True)
     enabled = sum(c.enabled for c in contents.credentials.values())
     yield Fact(f"{enabled} enabled keys" if enabled else "no enabled key: `credential generate` makes one", not enabled)
 
 
 def _tls(config: ServerConfig) -> Iterator[Fact]:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(str(config.tls_cert), str(config.tls_key))
-    except OSError as error:  # ssl.SSLError is one
-        yield Fact(f"tls_cert, tls_key: {error}", wrong=True)
+    if fault := startup.tls_fault(config):
+        yield Fact(fault, wrong=True)
 
 
 def _store(config: ServerConfig, repair: bool) -> Iterator[Fact]:

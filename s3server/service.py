@@ -39,6 +39,8 @@ START_SECONDS = 60.0
 STOP_MARGIN = 10.0
 """Seconds that a gateway gets to exit beyond its own ``drain_delay_secs`` and ``shutdown_timeout_secs``."""
 PROGRESS_SECONDS = 2.0
+ORPHAN_SECONDS = 10.0
+"""Seconds that workers get to notice that somebody killed their supervisor."""
 LOG_LINES = 20
 
 USAGE = f"""\
@@ -92,12 +94,15 @@ class Home:
             pid = int(self.pid_file.read_text("ascii"))
         except (OSError, ValueError):
             return None
-        words = process.arguments(pid)
-        match words[1:7], words[7:]:
-            case ["-P", "-m", "s3server", "serve", "--service", home], [_, log, _, delay, _, timeout, *flags]:
-                if home == str(self.path):
-                    return Running(pid, float(delay) + float(timeout) + STOP_MARGIN, Path(log), flags)
+        match process.arguments(pid)[7:]:
+            case [_, log, _, delay, _, timeout, *flags] if self.owns(pid):
+                return Running(pid, float(delay) + float(timeout) + STOP_MARGIN, Path(log), flags)
         return None
+
+    def owns(self, pid: int | None) -> bool:
+        """Whether a process is a gateway of this home, or a worker of one."""
+        words = ["-P", "-m", "s3server", "serve", "--service", str(self.path)]
+        return pid is not None and process.arguments(pid)[1:7] == words
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -147,7 +152,10 @@ def start(flags: Sequence[str]) -> int:
     settings = _settings(flags)
     home = Home(settings.home)
     with home.alone():
-        return _start(home, settings, _portable(flags))
+        if running := home.running():
+            return _fail(f"already running (PID: {running.pid}); use `{SCRIPT} restart`")
+        with _prepared(home, settings):
+            return _start(home, settings, _portable(flags))
 
 
 def restart(flags: Sequence[str]) -> int:
@@ -155,8 +163,8 @@ def restart(flags: Sequence[str]) -> int:
     if not flags and (running := home.running()) and running.flags:
         flags = running.flags
         print(f"Restarting with the flags of the running gateway: {' '.join(flags)}")
-    settings = _settings(flags)  # a mistake is told before anything is stopped
-    with home.alone():
+    settings = _settings(flags)
+    with home.alone(), _prepared(home, settings):  # a mistake is told before anything is stopped
         return _stop(home) or _start(home, settings, _portable(flags))
 
 
@@ -181,22 +189,41 @@ def _settings(flags: Sequence[str]) -> ServerConfig:
         raise SystemExit(2) from None
 
 
-def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
+@contextmanager
+def _prepared(home: Home, settings: ServerConfig) -> Iterator[None]:
+    """Do what must be done before a start; exits with 1 or 2 where that fails.
+
+    The first key's secret is shown afterwards, and whatever came of the start: there is no other time for it.
+    """
     from s3server import startup
     from s3server.credentials_place import CredentialError
     from s3server.settings_file import ConfigError
 
-    if running := home.running():
-        return _fail(f"already running (PID: {running.pid}); use `{SCRIPT} restart`")
-    if problem := _cannot_listen(settings.listen):
-        return _fail(problem)
+    if (taken := _taken(settings.listen)) and not home.owns(taken.by):
+        raise SystemExit(_fail(taken.problem))
     try:
         keys = startup.prepare(settings, os.environ)
     except (ConfigError, CredentialError) as error:
-        print(f"{SCRIPT}: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        _fail(str(error))
+        raise SystemExit(2 if isinstance(error, ConfigError) else 1) from None
     for warning in (*settings.warnings, *keys.warnings):
         print(f"{SCRIPT}: {warning}", file=sys.stderr)
+    try:
+        yield
+    finally:
+        if keys.first:
+            url = (running := home.running()) and _url(running.pid, settings)
+            url = url or startup.client_url(settings.listen, settings.tls_cert is not None)
+            print(f"\n{startup.first_key_notice(keys.first, settings.region, url)}", end="")
+
+
+def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
+    until, ours = time.monotonic() + ORPHAN_SECONDS, False
+    while taken := _taken(settings.listen):
+        ours = home.owns(taken.by) or (ours and taken.by is None)  # None: it let go just now
+        if not ours or time.monotonic() > until:
+            return _fail(taken.problem)
+        time.sleep(0.05)
     log = settings.log_file or home.log
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab", opener=lambda name, mode: os.open(name, mode, 0o640)) as output:
@@ -221,24 +248,28 @@ def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
         died = gateway.poll() is not None
         _end(home, gateway)
         print(_last_lines(log, before), file=sys.stderr)
-        return _fail(f"{problem}; {'it ended' if died else 'it was stopped'}. The lines above are the last of {log}")
+        return _fail(f"{problem}{'' if died else '; it was stopped'}. The lines above are the last of {log}")
     url = _url(gateway.pid, settings) or ""
     print(f"Started (PID: {gateway.pid})")
     print(f"  address: {url} (listens on {settings.listen})")
     print(f"  store:   {settings.store}")
     print(f"  log:     {log}")
     print(f"  PID:     {gateway.pid} in {home.pid_file}")
-    if keys.first:
-        print(f"\n{startup.first_key_notice(keys.first, settings.region, url)}", end="")
     return 0
 
 
-def _cannot_listen(listen: Address) -> str | None:
+class _Taken(NamedTuple):
+    problem: str
+    by: int | None = None
+    """Who uses the port, where we may know it."""
+
+
+def _taken(listen: Address) -> _Taken | None:
     """Say why nothing can be bound to the address now; None when it is free."""
     try:
         found = socket.getaddrinfo(listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        return f"cannot listen on {listen}: {error.strerror}"
+        return _Taken(f"cannot listen on {listen}: {error.strerror}")
     for family, kind, protocol, _, address in found:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -249,10 +280,11 @@ def _cannot_listen(listen: Address) -> str | None:
                 probe.listen(1)
             except OSError as error:
                 if error.errno != errno.EADDRINUSE:
-                    return f"cannot listen on {listen}: {error.strerror}"
+                    return _Taken(f"cannot listen on {listen}: {error.strerror}")
                 pid = process.listener_of(listen.port)
                 who = process.describe(pid) if pid else "a process of another user"
-                return f"port {listen.port} is in use by {who}; choose another one with --listen {listen.host}:PORT"
+                other = f"{str(listen).rpartition(':')[0]}:PORT"
+                return _Taken(f"port {listen.port} is in use by {who}; choose another one with --listen {other}", pid)
     return None
 
 
@@ -299,7 +331,7 @@ def _health(url: str) -> str:
     )
     with closing(connection):
         try:
-            connection.request("GET", "/healthz")
+            connection.request("GET", "/healthz", headers={"Host": "127.0.0.1"})  # never a bucket's, as a name may be
             response = connection.getresponse()
             return f"{response.status} {response.read(200).decode('utf-8', 'replace').strip()}"
         except (OSError, http.client.HTTPException) as error:

@@ -7,6 +7,7 @@ key's secret on the terminal and never in the log).  ``check`` asks the same que
 from __future__ import annotations
 
 import os
+import ssl
 import stat
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from s3server import credentials_file
 from s3server.config import Address, ServerConfig
-from s3server.credentials_file import Credential, CredentialsFile, Secret
+from s3server.credentials_file import Contents, Credential, CredentialsFile, Secret
 from s3server.credentials_place import CredentialError
 from s3server.filesystems import credentials_place
 from s3server.settings_file import ConfigError
@@ -35,11 +36,13 @@ class Keys(NamedTuple):
 
 
 def prepare(config: ServerConfig, environ: Mapping[str, str]) -> Keys:
-    """Make the spool's directory, add the environment's key, make a first key if there is none at all.
+    """Check the certificate, make the spool's directory, add the environment's key, make a first key if there is none.
 
     Raises ConfigError (exit 2) and CredentialError (exit 1).
     """
     pair = environment_key(environ)
+    if fault := tls_fault(config):
+        raise ConfigError(fault)
     prepare_temp_dir(config.put_temp_dir)
     file = CredentialsFile(credentials_place(config))
     try:
@@ -49,15 +52,18 @@ def prepare(config: ServerConfig, environ: Mapping[str, str]) -> Keys:
 
 
 def _prepare_keys(file: CredentialsFile, pair: Credential | None) -> Keys:
-    warnings = []
+    contents = credentials_file.read(file.place)  # a mounted secret can be read and not changed, and need not be
+    warnings = [f"{file.place.label}: {fault}"] if (fault := access_fault(contents)) else []
     if pair:
-        old = file.add_missing(pair)
+        old = contents.credentials.get(pair.access_key) or file.add_missing(pair)
         if old and old.enabled and old.secret != pair.secret:
             warnings.append(
                 f"{pair.access_key}: {file.place.label} has another secret than the environment; the file's counts"
             )
         elif old and not old.enabled:
             warnings.append(f"{pair.access_key}: is disabled in {file.place.label} and stays so")
+    if pair or any(line.raw.strip() for line in contents.lines):
+        return Keys(None, warnings)
     first = credentials_file.generated(description="first key, made at the first start")
     return Keys(first if file.add_first(first) else None, warnings)
 
@@ -107,6 +113,29 @@ def temp_dir_fault(path: Path) -> str | None:
     return None
 
 
+def access_fault(contents: Contents) -> str | None:
+    """Say who else may use a credentials file; None where nobody may."""
+    mode = contents.kept.mode if contents.kept else None
+    return f"others may use it (mode {mode:04o}): chmod 600 it" if mode and mode & 0o077 else None
+
+
+def tls_fault(config: ServerConfig) -> str | None:
+    """Say why certificate and key cannot be used; None where they can, or where there are none."""
+    if config.tls_cert is None or config.tls_key is None:
+        return None
+    for name, path in ("tls_cert", config.tls_cert), ("tls_key", config.tls_key):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            return f"{name}: {path}: cannot be read: {error.strerror}"
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(config.tls_cert, config.tls_key, password="")
+    except ssl.SSLError as error:
+        wanted = "a certificate chain and its private key without passphrase, both PEM"
+        return f"tls_cert, tls_key: {config.tls_cert}, {config.tls_key} must be {wanted} ({error.reason or error})"
+    return None
+
+
 def first_key_notice(key: Credential, region: str, url: str) -> str:
     """Return what the user is shown of the first key, with a client example to paste."""
     secret = key.secret.reveal() if key.secret else ""
@@ -126,6 +155,7 @@ Try it with any S3 client:
 
 
 def client_url(listen: Address, secure: bool) -> str:
-    """Return the URL by which a client on this machine reaches ``listen``."""
+    """Return the URL by which a client on this machine reaches ``listen``; ``PORT`` stands for one not known yet."""
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(listen.host, listen.host)
-    return f"{'https' if secure else 'http'}://{Address(host, listen.port)}"
+    url = f"{'https' if secure else 'http'}://{Address(host, listen.port)}"
+    return url if listen.port else url.removesuffix("0") + "PORT"

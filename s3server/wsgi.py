@@ -32,7 +32,7 @@ from s3proto.http import RequestHead, Response, Span, parse_head
 from s3server import startup
 from s3server.admin import health_steps, is_health_request
 from s3server.assembly import Assembly
-from s3server.config import SettingsParser, load
+from s3server.config import Address, SettingsParser, load
 from s3server.driver import run
 from s3server.exchange import Service
 from s3server.receive import BodySource
@@ -118,7 +118,7 @@ class Application:
         self._lock = threading.Lock()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        service = self._service or self._start()
+        service = self._service or self._start(environ)
         context = service.context(time.time())
         head: RequestHead | None = None
         request = WsgiRequest(service, _body(environ))
@@ -143,7 +143,7 @@ class Application:
         request.opened.close()
         return [] if bodiless or not response.length else [cast(bytes, response.body)]
 
-    def _start(self) -> Service:
+    def _start(self, environ: WSGIEnvironment) -> Service:
         with self._lock:
             if self._service is None:
                 config, _ = load(SettingsParser("s3server.wsgi", "", ""), [], os.environ)
@@ -151,7 +151,8 @@ class Application:
                 for warning in (*config.warnings, *keys.warnings):
                     LOGGER.warning("%s", warning)
                 if keys.first:
-                    url = startup.client_url(config.listen, config.tls_cert is not None)
+                    server = Address(environ["SERVER_NAME"], int(environ["SERVER_PORT"]))
+                    url = startup.client_url(server, environ["wsgi.url_scheme"] == "https")
                     print(startup.first_key_notice(keys.first, config.region, url), file=sys.stderr, flush=True)
                 self._service = Assembly(config).service
             return self._service

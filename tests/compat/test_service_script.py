@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import socket
@@ -193,6 +194,55 @@ def test_restart_keeps_the_flags_and_survives_a_mistake(script: Script) -> None:
     assert "eu-two" not in process.arguments(script.pid)
 
 
+def test_restart_tells_what_only_a_start_would_find_before_it_stops_anything(script: Script, tmp_path: Path) -> None:
+    script.start()
+    before = script.pid
+    for words, environ, code in (
+        ([], {"AWS_ACCESS_KEY_ID": KEY}, 2),
+        (["--tls-cert", f"{tmp_path}/no.pem", "--tls-key", f"{tmp_path}/no.pem"], {}, 2),
+        (["--credentials-path", str(tmp_path)], {}, 1),
+        (["--listen", "192.0.2.1:9900"], {}, 1),
+    ):
+        done = script("restart", *words, **environ)
+        assert (done.returncode, "Stopping" in done.stdout) == (code, False), done.stdout
+        assert script.pid == before and process.arguments(before)
+
+
+START = """
+import os, signal, sys, time
+from s3server import service
+
+def let_go(seconds):
+    os.kill(int(sys.argv[1]), signal.SIGCONT)
+    time.sleep = sleep
+    print("waited")
+
+sleep, time.sleep = time.sleep, let_go
+sys.exit(service.main(sys.argv[2:]))
+"""
+"""``start``, which lets a stopped process go on when it waits for the first time."""
+
+
+def test_workers_of_a_killed_gateway_are_waited_for(script: Script) -> None:
+    url = script.start()
+    pid = script.pid
+    worker = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+    os.kill(int(worker), signal.SIGSTOP)  # it holds the port, and notices nothing until it is let go on
+    handle = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    select.select([handle], [], [])
+    os.close(handle)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", START, worker, "start", "--listen", url.removeprefix("http://")],
+        env=script.environ | {"CURVINE_HOME": str(script.home), "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0 and done.stdout.startswith("waited\nStarting "), done.stdout + done.stderr
+    assert health(url) == "ok"
+
+
 def test_a_port_in_use_is_named_and_nobody_is_killed(script: Script) -> None:
     listener = (
         "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
@@ -225,6 +275,9 @@ def test_a_gateway_that_dies_shows_why_and_leaves_nothing(script: Script) -> Non
     (script.home / "data").write_text("a file where the store should be")
     done = script("start", "--listen", "127.0.0.1:0")
     assert done.returncode == 1 and "the gateway ended with exit code" in done.stderr and str(script.log) in done.stderr
+    assert re.search(
+        r"^  Secret Key: \w{40}$", done.stdout, re.MULTILINE
+    ), "the key was made, and this is its only time"
     assert str(script.home / "data") in done.stderr.partition("the gateway ended")[0]
     assert script("status").returncode == 1
 
@@ -234,6 +287,7 @@ def test_a_gateway_that_dies_shows_why_and_leaves_nothing(script: Script) -> Non
     [
         (["start", "--conf"], "--conf"),
         (["start", "--conf", "/no/such.toml"], "/no/such.toml"),
+        (["start", "--conf="], "--conf: must be a path"),
         (["start", "--listen", "nonsense"], "HOST:PORT"),
         (["start", "--web-listen", "127.0.0.1:0"], "not yet"),
         (["start", "stray"], "stray"),

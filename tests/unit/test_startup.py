@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from s3server import credentials_file, startup
 from s3server.config import Address, ConfigError, ServerConfig
 from s3server.credentials_file import CredentialsFile
+from s3server.credentials_place import CredentialError, DiskPlace
 
 KEY, SECRET = "AKIAEXAMPLEKEY123", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 PAIR = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
@@ -102,6 +106,62 @@ def test_half_a_pair_or_an_illegal_one_stops_the_start(config: ServerConfig, env
     assert not config.credentials_path.exists()
 
 
+def test_a_mounted_secret_is_read_and_never_changed(config: ServerConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    startup.prepare(config, PAIR)
+
+    def refuse(place: DiskPlace, change: object) -> None:
+        raise CredentialError("read-only file system")
+
+    monkeypatch.setattr(DiskPlace, "change", refuse)
+    assert startup.prepare(config, {}) == startup.prepare(config, PAIR) == (None, [])
+    with pytest.raises(CredentialError):
+        startup.prepare(config, PAIR | {"AWS_ACCESS_KEY_ID": f"{KEY}4"})
+
+
+def test_a_credentials_file_that_others_may_use_is_warned_of(config: ServerConfig) -> None:
+    startup.prepare(config, PAIR)
+    config.credentials_path.chmod(0o640)
+    (warning,) = startup.prepare(config, {}).warnings
+    assert str(config.credentials_path) in warning and "mode 0640" in warning
+
+
+@pytest.mark.parametrize("missing", ["tls_cert", "tls_key"])
+def test_a_missing_certificate_stops_the_start_by_name(config: ServerConfig, tmp_path: Path, missing: str) -> None:
+    for name in {"tls_cert", "tls_key"} - {missing}:
+        (tmp_path / name).write_text("")
+    with pytest.raises(ConfigError, match=f"^{missing}: {tmp_path}/{missing}: cannot be read: No such file"):
+        startup.prepare(replace(config, tls_cert=tmp_path / "tls_cert", tls_key=tmp_path / "tls_key"), {})
+    assert not config.put_temp_dir.exists() and not config.credentials_path.exists()
+
+
+def test_what_is_no_certificate_stops_the_start(config: ServerConfig, tmp_path: Path) -> None:
+    (tmp_path / "pem").write_text("no certificate")
+    with pytest.raises(ConfigError, match=f"^tls_cert, tls_key: {tmp_path}/pem, {tmp_path}/pem must be .* PEM"):
+        startup.prepare(replace(config, tls_cert=tmp_path / "pem", tls_key=tmp_path / "pem"), {})
+
+
+def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(config: ServerConfig, tmp_path: Path) -> None:
+    if not (openssl := shutil.which("openssl")):
+        pytest.skip("needs the openssl program to make a certificate")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = [
+        openssl,
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-passout",
+        "pass:secret",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    subprocess.run([*made, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=60)
+    with pytest.raises(ConfigError, match="without passphrase"):
+        startup.prepare(replace(config, tls_cert=cert, tls_key=key), {})
+
+
 def test_the_spools_directory_is_made_private(tmp_path: Path) -> None:
     path = tmp_path / "a" / "spool"
     startup.prepare_temp_dir(path)
@@ -144,6 +204,7 @@ def test_root_does_not_lock_the_gateways_user_out(config: ServerConfig) -> None:
         (Address("::", 1), True, "https://localhost:1"),
         (Address("::1", 1), False, "http://[::1]:1"),
         (Address("s3.example", 80), False, "http://s3.example:80"),
+        (Address("::", 0), False, "http://localhost:PORT"),
     ],
 )
 def test_client_url(listen: Address, secure: bool, url: str) -> None:
