@@ -42,15 +42,25 @@ make_venv() {
     python=$build/bin/python
 }
 
+current() { usable "$python" && cmp -s <(stamp) "$build/installed"; }
+
 make_environment() {
-    if usable "$python" && cmp -s <(stamp) "$build/installed"; then return; fi
+    if current; then return; fi
+    { mkdir -p "$build" && [[ -w $build ]]; } 2>/dev/null || die "$build cannot be written: run this as its owner"
     echo "Making the environment in $build (once) ..." >&2
-    mkdir -p "$build"
+    (
+        flock 9 2>/dev/null || true # of two first starts one installs; where there is no flock(1), both do
+        current || install
+    ) 9<"$build"
+}
+
+install() {
     rm -f "$build/installed" "$build/install.log"
-    "$python" -c 'import pip' 2>/dev/null && usable "$python" || make_venv
+    # A package's metadata come last: without pip's, an installation was interrupted.
+    "$python" -c 'from importlib.metadata import version; version("pip")' 2>/dev/null && usable "$python" || make_venv
     if ! "$python" -m pip install -e "$root" >>"$build/install.log" 2>&1; then
         tail -n 15 "$build/install.log" >&2
-        die "the installation failed: see above and $build/install.log"
+        die "the installation failed (it fetches packages: is there a network?): see above and $build/install.log"
     fi
     ln -sf ../../tools/curvine-s3-gateway.sh "$build/bin/curvine-s3-gateway.sh"
     stamp >"$build/installed"
