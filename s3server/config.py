@@ -19,6 +19,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import textwrap
 from argparse import ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -237,6 +238,11 @@ def curvine_home(environ: Mapping[str, str]) -> Path:
 # ------------------------------------------------------------------------------------------------------- parsing
 
 
+class _HelpFormatter(RawDescriptionHelpFormatter):
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)  # us-east-1 is one word
+
+
 class SettingsParser(configargparse.ArgumentParser):  # type: ignore[misc]  # configargparse is untyped
     """A parser of flags that knows ``--conf`` and every setting; callers may add arguments of their own.
 
@@ -249,7 +255,7 @@ class SettingsParser(configargparse.ArgumentParser):  # type: ignore[misc]  # co
             description=description,
             usage=usage,
             allow_abbrev=False,
-            formatter_class=RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
             add_config_file_help=False,
             add_env_var_help=False,
             epilog=f"Each setting is also the variable {ENV_PREFIX}<NAME> (as in {ENV_PREFIX}PUT_TEMP_DIR) and a key of\n"

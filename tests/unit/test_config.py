@@ -166,6 +166,14 @@ def test_a_named_file_is_read_instead_of_the_default_one(home: Path) -> None:
     assert (loaded.region, loaded.conf) == ("other", home / "other.toml")
 
 
+def test_help_breaks_no_value(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns in range(60, 100):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        with pytest.raises(SystemExit):
+            config.SettingsParser("x", "", "").parse_args(["--help"])
+        assert "us-east-1)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "flags", [["--conf"], ["--listen", "9900"], ["--threads", "0"], ["--nope"], ["--regio=x"], ["stray"]]
 )
