@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import http.client
+import json
 import os
 import select
 import signal
@@ -49,7 +50,7 @@ usage: {SCRIPT} COMMAND ...
   start [--conf FILE] [--listen HOST:PORT] [--region REGION] [--SETTING VALUE ...]
                     start in the background and wait until it answers (also without COMMAND)
   stop              finish the requests in flight, then stop
-  restart [...]     stop and start; without flags with those of the running gateway
+  restart [...]     stop and start; without flags with those of the last start
   status            RUNNING (PID) or STOPPED; exit 0 or 1
   credential add --access-key KEY --secret-key SECRET|- [--description TEXT] [--user NAME]
   credential generate [--description TEXT] [--user NAME]
@@ -78,6 +79,8 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.pid_file = path / "curvine-s3-gateway.pid"
+        self.flags_file = path / "curvine-s3-gateway.flags"
+        """A gateway that was killed leaves no command line, and must not come back on other addresses and data."""
         self.log = path / "logs" / "curvine-s3-gateway.out"
 
     def command(self, settings: ServerConfig, flags: Sequence[str]) -> list[str]:
@@ -98,6 +101,15 @@ class Home:
             case [_, log, _, delay, _, timeout, *flags] if self.owns(pid):
                 return Running(pid, float(delay) + float(timeout) + STOP_MARGIN, Path(log), flags)
         return None
+
+    def last_flags(self) -> list[str]:
+        """Return what the gateway that runs, or that ran last, was started with."""
+        if running := self.running():
+            return running.flags
+        try:
+            return [str(flag) for flag in json.loads(self.flags_file.read_text("utf-8"))]
+        except (OSError, ValueError, TypeError):
+            return []
 
     def owns(self, pid: int | None) -> bool:
         """Whether a process is a gateway of this home, or a worker of one."""
@@ -160,9 +172,8 @@ def start(flags: Sequence[str]) -> int:
 
 def restart(flags: Sequence[str]) -> int:
     home = Home(_home())
-    if not flags and (running := home.running()) and running.flags:
-        flags = running.flags
-        print(f"Restarting with the flags of the running gateway: {' '.join(flags)}")
+    if not flags and (flags := home.last_flags()):
+        print(f"Restarting with the flags of the last start: {' '.join(flags)}")
     settings = _settings(flags)
     with home.alone(), _prepared(home, settings):  # a mistake is told before anything is stopped
         return _stop(home) or _start(home, settings, _portable(flags))
@@ -249,6 +260,7 @@ def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
         _end(home, gateway)
         print(_last_lines(log, before), file=sys.stderr)
         return _fail(f"{problem}{'' if died else '; it was stopped'}. The lines above are the last of {log}")
+    home.flags_file.write_text(json.dumps(list(flags)), "utf-8")
     url = _url(gateway.pid, settings) or ""
     print(f"Started (PID: {gateway.pid})")
     print(f"  address: {url} (listens on {settings.listen})")

@@ -194,6 +194,18 @@ def test_restart_keeps_the_flags_and_survives_a_mistake(script: Script) -> None:
     assert "eu-two" not in process.arguments(script.pid)
 
 
+def test_restart_keeps_the_flags_of_a_gateway_that_was_killed(script: Script) -> None:
+    script.start("--region", "eu-two")
+    handle = os.pidfd_open(before := script.pid)
+    signal.pidfd_send_signal(handle, signal.SIGKILL)
+    select.select([handle], [], [])
+    os.close(handle)
+    assert script("start", "--listen", "192.0.2.1:9900").returncode == 1  # one that fails is not the last
+    done = script("restart")
+    assert done.returncode == 0 and script.pid != before, done.stderr
+    assert process.arguments(script.pid)[-2:] == ["--region", "eu-two"]
+
+
 def test_restart_tells_what_only_a_start_would_find_before_it_stops_anything(script: Script, tmp_path: Path) -> None:
     script.start()
     before = script.pid
