@@ -58,7 +58,7 @@ usage: {SCRIPT} COMMAND ...
   credential stats
   credential enable|disable|delete|rotate KEY
   check [--repair]  say what is wrong with configuration, store, credentials, temporary files
-  scrub [--bucket BUCKET]
+  scrub [--bucket BUCKET]  (not yet in this version)
   help              this text; `start --help` lists the settings
 """
 
@@ -140,8 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "stop" | "status" if not rest:
                 return stop() if command == "stop" else status()
             case "help" | "--help" | "-h":
-                print(USAGE, end="")
-                return 0
+                return _help()
+            case "stop" | "status" if rest[0] in ("--help", "-h"):
+                return _help()
             case "credential" | "check" | "scrub" | "--version":
                 from s3server import cli
 
@@ -249,9 +250,11 @@ def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
             cwd=home.path,
             start_new_session=True,
         )
-    home.pid_file.write_text(f"{gateway.pid}\n", "ascii")
     try:
+        _write(home.pid_file, f"{gateway.pid}\n")
         problem = _wait(gateway, settings)
+        if not problem:
+            _write(home.flags_file, json.dumps(list(flags)))
     except BaseException:
         _end(home, gateway)
         raise
@@ -260,7 +263,6 @@ def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
         _end(home, gateway)
         print(_last_lines(log, before), file=sys.stderr)
         return _fail(f"{problem}{'' if died else '; it was stopped'}. The lines above are the last of {log}")
-    home.flags_file.write_text(json.dumps(list(flags)), "utf-8")
     url = _url(gateway.pid, settings) or ""
     print(f"Started (PID: {gateway.pid})")
     print(f"  address: {url} (listens on {settings.listen})")
@@ -268,6 +270,14 @@ def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
     print(f"  log:     {log}")
     print(f"  PID:     {gateway.pid} in {home.pid_file}")
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        error.filename = str(path)  # a disk that is full has no name of its own
+        raise
 
 
 class _Taken(NamedTuple):
@@ -286,7 +296,7 @@ def _taken(listen: Address) -> _Taken | None:
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")  # as the listener
             try:
                 probe.bind(address)
                 probe.listen(1)
@@ -428,6 +438,11 @@ def status() -> int:
 def _home() -> Path:
     """CURVINE_HOME, which the script always sets."""
     return Path(os.environ.get("CURVINE_HOME") or os.getcwd()).absolute()
+
+
+def _help() -> int:
+    print(USAGE, end="")
+    return 0
 
 
 def _fail(problem: str) -> int:

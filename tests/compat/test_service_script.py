@@ -23,7 +23,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from s3server import process
+from s3server import process, service
 
 pytestmark = pytest.mark.compat
 
@@ -294,6 +294,16 @@ def test_a_gateway_that_dies_shows_why_and_leaves_nothing(script: Script) -> Non
     assert script("status").returncode == 1
 
 
+@pytest.mark.parametrize("name", ["curvine-s3-gateway.pid", "curvine-s3-gateway.flags"])
+def test_a_start_that_cannot_write_its_files_leaves_no_process(script: Script, name: str) -> None:
+    (script.home / name).symlink_to(script.home / "no such directory" / name)
+    done = script("start", "--listen", "127.0.0.1:0")
+    assert done.returncode == 1 and f"{script.home}/{name}: " in done.stderr
+    home = service.Home(script.home)
+    assert not [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if home.owns(pid)]
+    assert script("status").returncode == 1
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -333,6 +343,7 @@ def test_help_is_on_standard_output(script: Script) -> None:
     for word in ("help", "--help", "-h"):
         done = script(word)
         assert done.returncode == 0 and done.stdout.startswith(f"usage: {NAME}") and "rotate" in done.stdout
+    assert script("stop", "--help").stdout == script("status", "-h").stdout == script("help").stdout
     assert "--put-temp-dir" in script("start", "--help").stdout
 
 
