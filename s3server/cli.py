@@ -129,8 +129,7 @@ def credential_add(settings: ServerConfig, options: Namespace) -> int:
     print("Adding credential ...")
     labels = {"description": options.description, "user": options.user}
     _file(settings).add(Credential(options.access_key, Secret(secret), int(time.time()), **labels))
-    print(f"✅ Added {options.access_key}")
-    return 0
+    return _done(settings, f"Added {options.access_key}")
 
 
 def _typed_secret() -> str:
@@ -141,7 +140,7 @@ def credential_generate(settings: ServerConfig, options: Namespace) -> int:
     _check_labels(options)
     made = credentials_file.generated(options.user, options.description)
     _file(settings).add(made)
-    print(f"✅ Generated {made.access_key}")
+    _done(settings, f"Generated {made.access_key}")
     _print_pair(made.access_key, made.secret)
     return 0
 
@@ -224,7 +223,7 @@ def credential_delete(settings: ServerConfig, options: Namespace) -> int:
 
 def credential_rotate(settings: ServerConfig, options: Namespace) -> int:
     secret = _file(settings).rotate(options.access_key)
-    print(f"✅ Rotated {options.access_key}: the old secret no longer signs")
+    _done(settings, f"Rotated {options.access_key}")
     _print_pair(options.access_key, secret)
     return 0
 

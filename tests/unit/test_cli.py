@@ -122,7 +122,7 @@ def test_mistakes_exit_with_2_and_change_nothing(run: Run, home: Path, words: li
 
 def test_add_list_disable_enable_rotate_delete(run: Run, home: Path) -> None:
     assert run(*ADD, "--description", "Production access key") == 0
-    assert run.out.splitlines()[-1] == f"✅ Added {KEY}"
+    assert run.out.splitlines()[-1] == f"✅ Added {KEY} (a running gateway notices within 30 s)"
     assert run(*ADD) == 1 and "exists already" in run.err
 
     assert run("credential", "list") == 0
