@@ -45,9 +45,11 @@ def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[I
     and ``sigv2`` raise.
     """
     settings, now = context.settings, context.now
-    known: tuple[RequestHead, sigv4.Claim] | None = head.memo.get("claim")
+    known: tuple[Headers | None, sigv4.Claim] | None = head.memo.get("claim")
     if known is not None:
-        return (yield from _verify_v4(head, *known, context))
+        hoisted, claim = known
+        signed = head if hoisted is None else replace(head, headers=hoisted)
+        return (yield from _verify_v4(head, signed, claim, context))
     pairs = parse_query(head.raw_query)
     query = dict(reversed(pairs))
     authorization = head.headers.get("authorization")
@@ -81,7 +83,8 @@ def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[I
 
 
 def _verify_v4(head: RequestHead, hoisted: RequestHead, claim: sigv4.Claim, context: Context) -> Steps[Identity]:
-    head.memo["claim"] = hoisted, claim
+    # Never a head in its own memo: nothing but a collection of cycles would free it.
+    head.memo["claim"] = None if hoisted is head else hoisted.headers, claim
     sigv4.check_dates(claim, context.settings, context.now)
     signing = yield from LookupSigningKey(claim.access_key_id, claim.date, claim.region, sigv4.SERVICE)
     if signing is None:

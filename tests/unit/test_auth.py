@@ -32,7 +32,7 @@ from s3proto.http import Headers, RequestHead
 from s3proto.model import Access, ObjectAttributes, ObjectInfo, OpenedObject, Owner, Principal, SignatureV2, SigningKey
 from s3proto.names import Target, parse_query
 from s3proto.sigv4 import PayloadKind
-from tests.drive import Step, drive, run
+from tests.drive import Step, drive, freed_at_once, run
 from tests.s3_requests import info
 
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -110,6 +110,14 @@ def authenticate(sent: RequestHead, answers: Answers = know) -> Identity:
 
 
 SIGNED = {"v4": sign_v4(), "v4-presigned": presign_v4(), "v2": sign_v2(), "v2-presigned": presign_v2()}
+
+
+@pytest.mark.parametrize("sent", SIGNED.values(), ids=SIGNED)
+def test_what_a_head_remembers_does_not_hold_it(sent: RequestHead) -> None:
+    with freed_at_once():
+        again = replace(sent, memo={})
+        assert authenticate(again) == authenticate(again)
+        del again
 
 
 @pytest.mark.parametrize("sent", SIGNED.values(), ids=SIGNED)

@@ -12,6 +12,7 @@ from s3server.access_log import AccessLog
 from s3server.connection import Connection
 from s3server.exchange import SMALL_BODY, Exchange, Outcome, Service
 from s3server.turn import ORDINARY
+from tests.drive import freed_at_once
 from tests.server.toy import ToyStore, content_of, get, read_response, toy_service
 
 
@@ -100,6 +101,13 @@ def test_what_becomes_of_the_connection(
     pair: tuple[Connection, socket.socket], request_bytes: bytes, outcome: Outcome
 ) -> None:
     assert begin(toy_service(ToyStore()), *pair, request_bytes).run(ORDINARY) is outcome
+
+
+@pytest.mark.parametrize("path", ["/bytes/9", "/span/9", "/refuse"])
+def test_a_request_is_freed_when_it_is_over(pair: tuple[Connection, socket.socket], path: str) -> None:
+    service = toy_service(ToyStore())
+    with freed_at_once():
+        begin(service, *pair, get(path)).run(ORDINARY)
 
 
 def test_the_log(pair: tuple[Connection, socket.socket], caplog: pytest.LogCaptureFixture) -> None:
