@@ -77,14 +77,21 @@ class Script:
     def log(self) -> Path:
         return self.home / "logs" / "curvine-s3-gateway.out"
 
+    def processes(self) -> list[int]:
+        """All processes of gateways in this home, whatever became of the PID file."""
+        home = service.Home(self.home)
+        return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if home.owns(pid)]
+
     def close(self) -> None:
-        with suppress(FileNotFoundError):
-            handle = os.pidfd_open(pid := self.pid)
-            try:
-                if str(self.home) in process.arguments(pid) and os.getsid(pid) == pid:
-                    os.killpg(pid, signal.SIGKILL)
-            finally:
-                os.close(handle)
+        while pids := self.processes():
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    handle = os.pidfd_open(pid)
+                    try:
+                        if pid in self.processes():
+                            signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    finally:
+                        os.close(handle)
 
 
 def address(output: str) -> str:
@@ -299,8 +306,7 @@ def test_a_start_that_cannot_write_its_files_leaves_no_process(script: Script, n
     (script.home / name).symlink_to(script.home / "no such directory" / name)
     done = script("start", "--listen", "127.0.0.1:0")
     assert done.returncode == 1 and f"{script.home}/{name}: " in done.stderr
-    home = service.Home(script.home)
-    assert not [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if home.owns(pid)]
+    assert not script.processes()
     assert script("status").returncode == 1
 
 
