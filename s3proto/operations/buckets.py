@@ -19,6 +19,8 @@ from s3proto.errors import (
     InvalidRequest,
     KeyTooLongError,
     MalformedXML,
+    NoSuchBucket,
+    OperationAborted,
     RequestNotImplemented,
     S3Error,
 )
@@ -38,6 +40,9 @@ _REGION = re.compile("EU|[a-z]{2}(?:-[a-z]+)+-[0-9]")
 """What can be a region of somebody's."""
 _OWNERSHIPS = frozenset({"BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"})
 
+_ATTEMPTS = 3
+"""To create a bucket that others delete and create at the same time."""
+
 # ------------------------------------------------------------------------------------------------ buckets
 
 
@@ -53,13 +58,18 @@ def create_bucket(request: S3Request) -> Steps[Response]:
     declared = checksums.declared(headers)
     _check_configuration((yield from receive_document(request, limit=_MAX_CONFIGURATION, declared=declared)), region)
     acl = bucket_acl(metadata.parse_acl(headers))
-    try:
-        yield from commands.CreateBucket(request.bucket, request.principal.owner, acl)
-    except BucketAlreadyOwnedByYou:
-        if region != "us-east-1":
-            raise
-        yield from commands.PutBucketAcl(request.bucket, acl)  # AWS: the same request again resets the ACL
-    return Response(200, [("Location", f"/{request.bucket}")])
+    for _ in range(_ATTEMPTS):
+        try:
+            yield from commands.CreateBucket(request.bucket, request.principal.owner, acl)
+        except BucketAlreadyOwnedByYou:
+            if region != "us-east-1":
+                raise
+            try:
+                yield from commands.PutBucketAcl(request.bucket, acl)  # AWS: the same request again resets the ACL
+            except NoSuchBucket:
+                continue  # deleted between the two
+        return Response(200, [("Location", f"/{request.bucket}")])
+    raise OperationAborted(BucketName=request.bucket)
 
 
 def _check_configuration(body: bytes, region: str) -> None:

@@ -81,7 +81,10 @@ class ObjectStore(Multipart):
                     raise e.BucketAlreadyExists(BucketName=command.bucket) from None
                 continue  # deleted at this moment
             if owner.id == command.owner.id:
-                self.fs.flush(f"/{command.bucket}")
+                try:
+                    self.fs.flush(f"/{command.bucket}")
+                except NotFound:
+                    continue
                 raise e.BucketAlreadyOwnedByYou(BucketName=command.bucket)
             raise e.BucketAlreadyExists(BucketName=command.bucket)
         raise e.OperationAborted(BucketName=command.bucket)

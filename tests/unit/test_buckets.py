@@ -84,6 +84,13 @@ def test_creating_again_is_fine_in_us_east_1_only() -> None:
         call("PUT", "/bucket", script=again, settings=Settings("eu-west-1"))
 
 
+def test_creating_a_bucket_that_is_deleted_meanwhile() -> None:
+    again: list[Step] = [(CreateBucket, errors.BucketAlreadyOwnedByYou()), (PutBucketAcl, errors.NoSuchBucket())]
+    assert call("PUT", "/bucket", script=[EMPTY, *again, (CreateBucket, BUCKET_INFO)]).status == 200
+    with pytest.raises(errors.OperationAborted):
+        call("PUT", "/bucket", script=[EMPTY, *again, *again, *again])
+
+
 def test_head_delete_location() -> None:
     response = call("HEAD", "/bucket", script=[(HeadBucket("bucket"), BUCKET_INFO)])
     assert ("x-amz-bucket-region", "us-east-1") in response.headers and response.body == b""
