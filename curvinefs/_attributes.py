@@ -23,12 +23,19 @@ import json
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from curvinefs._linux import Kernel
 from curvinefs.api import Corrupt, FileKind, FileStatus
 
 _FILE, _DIRECTORY, _OTHER = FileKind.FILE, FileKind.DIRECTORY, FileKind.OTHER
+
+
+class Victim(NamedTuple):
+    """What a name stood for just before it was removed or replaced."""
+
+    status: os.stat_result
+    born_ns: int | None
 
 
 class Attributes(Protocol):
@@ -40,10 +47,10 @@ class Attributes(Protocol):
     def set(self, fd: int, x_attr: Mapping[str, bytes | None]) -> None:
         """Set or (None) remove; size and mtime are final."""
 
-    def victim(self, directory: int, name: str) -> os.stat_result | None:
+    def victim(self, directory: int, name: str) -> Victim | None:
         """What will have to be forgotten when ``name`` has been removed or replaced."""
 
-    def forget(self, victim: os.stat_result | None) -> None:
+    def forget(self, victim: Victim | None) -> None:
         """The removal has happened."""
 
 
@@ -86,7 +93,7 @@ class NativeAttributes:
     def victim(self, directory: int, name: str) -> None:
         return None
 
-    def forget(self, victim: os.stat_result | None) -> None:
+    def forget(self, victim: Victim | None) -> None:
         return None
 
 
@@ -131,22 +138,32 @@ class RecordAttributes:
         finally:
             os.close(parent)
 
-    def victim(self, directory: int, name: str) -> os.stat_result | None:
+    def victim(self, directory: int, name: str) -> Victim | None:
         try:
-            return os.stat(name, dir_fd=directory, follow_symlinks=False)
+            born = self._kernel.identity(directory, name).born_ns
+            return Victim(os.stat(name, dir_fd=directory, follow_symlinks=False), born)
         except FileNotFoundError:
             return None
 
-    def forget(self, victim: os.stat_result | None) -> None:
+    def forget(self, victim: Victim | None) -> None:
         # A record that stays behind (a crash, two links removed at once) is found out by its time of birth.
-        if victim is None or (victim.st_nlink > 1 and not stat.S_ISDIR(victim.st_mode)):
+        if victim is None or (victim.status.st_nlink > 1 and not stat.S_ISDIR(victim.status.st_mode)):
+            return
+        folder, name = _place(victim.status)
+        try:
+            parent = self._kernel.open(self._directory, folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
             return
         try:
-            self._kernel.unlink(self._directory, "/".join(_place(victim)))
-        except FileNotFoundError:
-            pass
+            # The number may have gone to a new file meanwhile: its record stands there now, and must stay.
+            self._kernel.flock(parent, fcntl.LOCK_EX)
+            if self._read(*victim):
+                self._kernel.unlink(parent, name)
+        finally:
+            os.close(parent)
 
     def _read(self, status: os.stat_result, born: int | None) -> dict[str, bytes]:
+        """The record of one life of an inode; nothing where it is another's."""
         try:
             fd = self._kernel.open(self._directory, "/".join(_place(status)), os.O_RDONLY)
         except FileNotFoundError:

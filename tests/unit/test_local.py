@@ -154,6 +154,22 @@ def test_record_of_a_rewritten_file_does_not_count(tmp_path: Path) -> None:
         assert fs.status("/f").x_attr == {}
 
 
+def test_a_record_of_the_next_life_of_an_inode_stays(tmp_path: Path) -> None:
+    """Between a removal and the end of its record, the number may have gone to a new file with a record of its own."""
+    with closing(make(tmp_path, durability="none", attribute_kind="records")) as fs:
+        (tmp_path / "f").write_bytes(b"x")
+        fs.set_x_attr("/f", {"user.s3": b"old"})
+        directory = os.open(tmp_path, os.O_RDONLY)
+        try:
+            victim = fs._attributes.victim(directory, "f")
+        finally:
+            os.close(directory)
+        os.utime(tmp_path / "f", ns=(1, 1))  # another life, as far as records can tell
+        fs.set_x_attr("/f", {"user.s3": b"new"})
+        fs._attributes.forget(victim)
+        assert fs.status("/f").x_attr == {"user.s3": b"new"}
+
+
 def test_records_go_with_their_files(tmp_path: Path) -> None:
     with closing(make(tmp_path, durability="none", attribute_kind="records")) as fs:
         for _ in range(3):
