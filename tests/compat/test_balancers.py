@@ -508,8 +508,8 @@ def test_rolling_restart(made: Callable[..., Any], fleet: list[Gateway], tmp_pat
 def test_draining_is_seen_in_time(fleet: list[Gateway], shared: dict[str, object], tmp_path: Path, bucket: str) -> None:
     """``drain_delay_secs``: HAProxy takes an instance out because it says so, not because it is gone."""
     (tmp_path / "own").mkdir()
-    leaving = Gateway(tmp_path / "own", durability="none", settings={**shared, "drain_delay_secs": 2})
-    often = DEBIAN + "    default-server inter 100ms\n"
+    leaving = Gateway(tmp_path / "own", durability="none", settings={**shared, "drain_delay_secs": 4})
+    often = DEBIAN + "    timeout check 10s\n    default-server inter 100ms\n"
     with ExitStack() as opened:
         opened.callback(leaving.close)
         leaving.start()
