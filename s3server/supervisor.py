@@ -116,10 +116,15 @@ class _Supervisor:
                     return 1
             elif got is not None and got.si_signo == signal.SIGHUP:
                 self._read_again()
-            elif got is not None:
-                return 0
             ready += self._count_ready()
+            if got is not None and got.si_signo in (signal.SIGTERM, signal.SIGINT):
+                self.end(self._delay(got.si_signo) if ready else 0.0)  # who is ready may have clients already
+                return 0
         return None
+
+    def _delay(self, number: int) -> float:
+        """How long workers serve on after this signal."""
+        return self._config.drain_delay_secs if number == signal.SIGTERM else 0.0
 
     def _count_ready(self) -> int:
         try:
@@ -163,7 +168,7 @@ class _Supervisor:
             if got is not None and got.si_signo == signal.SIGHUP:
                 self._read_again()
             elif got is not None and got.si_signo != signal.SIGCHLD:
-                self.end(delay=self._config.drain_delay_secs if got.si_signo == signal.SIGTERM else 0)
+                self.end(self._delay(got.si_signo))
                 return
             for index in self._reap():
                 self._plan(index)
