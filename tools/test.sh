@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Lint, type-check and test: `tools/test.sh` does everything within ten minutes on two cores.
 #
-#   tools/test.sh [--lint] [--unit] [--property] [--compat] [--coverage] [PYTEST ARGUMENT ...]
+#   tools/test.sh [--lint] [--unit] [--property] [--compat] [--coverage] [--again] [PYTEST ARGUMENT ...]
 #
-# Without a slice all are run.  --coverage measures (in one process, slower).  Other arguments go to pytest, as in
-# `tools/test.sh --unit -k config`.  The environment is build/test, apart from the gateway's own; it is made on first use
+# Without a slice all are run.  --coverage measures (in one process, slower).  --again runs what failed once more, alone,
+# and fails only if it does so again: a machine may be too busy for a test of real processes.  Other arguments go to
+# pytest, as in `tools/test.sh --unit -k config`.  The environment is build/test, apart from the gateway's own; it is made on first use
 # and again when setup.cfg changes.  A client that is not there is skipped with its reason.
 set -euo pipefail
 
@@ -50,6 +51,7 @@ lint() {
 slices=()
 want_lint=
 coverage=
+again=
 arguments=()
 for word; do
     case $word in
@@ -57,6 +59,7 @@ for word; do
         --lint) want_lint=1 ;;
         --unit | --property | --compat) slices+=("${word#--}") ;;
         --coverage) coverage=1 ;;
+        --again) again=1 ;;
         *) arguments+=("$word") ;;
     esac
 done
@@ -81,7 +84,13 @@ if [[ -z $want_lint || ${#slices[@]} -gt 0 || ${#arguments[@]} -gt 0 ]]; then
         "$bin/coverage" report
     else
         # A file's tests stay in one process, so that what a module sets up is set up once.
-        "$bin/python" -m pytest -q -n 2 --dist loadfile "${paths[@]}" "${arguments[@]}" || failed=1
+        code=0
+        "$bin/python" -m pytest -q -n 2 --dist loadfile "${paths[@]}" "${arguments[@]}" || code=$?
+        if [[ $code == 1 && -n $again ]]; then
+            echo "== what failed, once more, alone"
+            "$bin/python" -m pytest -q --last-failed --last-failed-no-failures none "${paths[@]}" "${arguments[@]}" && code=0
+        fi
+        [[ $code == 0 ]] || failed=1
     fi
 fi
 exit $failed
