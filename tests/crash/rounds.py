@@ -104,7 +104,10 @@ class Rounds:
                 break
         if remaining := client.page(self.bucket, {}).rows:
             self.ledger.violation(f"deleted in one batch, and still there: {remaining}")
-        answer = client.request("DELETE", self.bucket)
+        for _ in range(TRIES):
+            answer = client.request("DELETE", self.bucket)
+            if answer.code != "SlowDown":
+                break
         if answer.status != 204:
             kept = sorted(str(path) for path in (self.gateway.data / self.bucket).rglob("*"))
             self.ledger.violation(f"DeleteBucket: {answer.status} {answer.code}; there is still {kept}")
