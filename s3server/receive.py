@@ -135,16 +135,11 @@ class Receiver:
         try:
             while not source.complete:
                 buffer = free.get()  # digest threads wait for nobody: one comes back
-                view = memoryview(buffer)
                 slices: list[memoryview] = []
-                at = 0
-                while at < LARGE_BUFFER and not source.complete:
-                    used, pieces = source.fill(view[at : at + SMALL_BUFFER])
-                    at += used
-                    for piece in pieces:
-                        fed = _slices(decoder, piece)
-                        _write(fed, spool, limit, None)
-                        slices += fed
+                for piece in _filled(source, memoryview(buffer)):
+                    fed = _slices(decoder, piece)
+                    _write(fed, spool, limit, None)
+                    slices += fed
                 lanes.put(slices, lambda buffer=buffer: free.put(buffer))  # type: ignore[misc]
             return lanes.values()
         finally:
@@ -184,6 +179,22 @@ class Receiver:
             pieces = source.fill(self._pool.small())[1]
         decoder.finish()
         return Document(bytes(data), digests.values())
+
+
+def _filled(source: BodySource, view: memoryview) -> list[memoryview]:
+    """Fill a buffer, or take the rest of the body; answers what of it is body, in as few pieces as can be.
+
+    A piece costs calls all the way down: to hash, to keep, to send.
+    """
+    pieces: list[memoryview] = []
+    begun = at = 0
+    while at < len(view) and not source.complete:
+        used, found = source.fill(view[at:])
+        if len(found) != 1 or len(found[0]) != used:  # there is framing in it
+            pieces += [view[begun:at], *found] if at > begun else found
+            begun = at + used
+        at += used
+    return [*pieces, view[begun:at]] if at > begun else pieces
 
 
 def _slices(decoder: Decoder, piece: memoryview) -> list[memoryview]:

@@ -131,6 +131,7 @@ class ToyContent:
 class ToySink:
     def __init__(self) -> None:
         self.data = bytearray()
+        self.writes = 0
         self.closed = False
 
     @property
@@ -139,6 +140,7 @@ class ToySink:
 
     def write(self, data: memoryview | bytes) -> None:
         self.data += data
+        self.writes += 1
 
     def close(self) -> None:
         self.closed = True

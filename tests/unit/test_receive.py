@@ -18,10 +18,13 @@ from tests.server.toy import ToySink, content_of
 
 
 class Source:
-    """Gives ``ahead`` at once, and the rest of ``data`` as the receiver asks; ends early after ``stop`` bytes."""
+    """Gives ``ahead`` at once, and the rest of ``data`` as the receiver asks; ends early after ``stop`` bytes.
 
-    def __init__(self, data: bytes, ahead: int = 0, stop: int | None = None) -> None:
-        self._data, self._at, self._ahead, self._stop = data, 0, ahead, stop
+    With ``framing`` now and then something that is not body stands before a piece.
+    """
+
+    def __init__(self, data: bytes, ahead: int = 0, stop: int | None = None, framing: bytes = b"") -> None:
+        self._data, self._at, self._ahead, self._stop, self._framing = data, 0, ahead, stop, framing
 
     @property
     def complete(self) -> bool:
@@ -32,12 +35,15 @@ class Source:
         return [memoryview(self._data)[: self._ahead]]
 
     def fill(self, buffer: memoryview) -> tuple[int, Sequence[memoryview]]:
-        piece = self._data[self._at : self._at + min(len(buffer), 100_000)]
+        framing = self._framing if self._at % 3 else b""
+        framing = framing[: len(buffer) - 1]
+        piece = self._data[self._at : self._at + min(len(buffer) - len(framing), 100_000)]
         self._at += len(piece)
         if self._stop is not None and self._at > self._stop:
             raise IncompleteBody()
-        buffer[: len(piece)] = piece
-        return len(piece), [buffer[: len(piece)]]
+        used = len(framing) + len(piece)
+        buffer[:used] = framing + piece
+        return used, [buffer[len(framing) : used]]
 
 
 def receiver(pool: BufferPool, budget: MemoryBudget | None = None) -> Receiver:
@@ -46,20 +52,29 @@ def receiver(pool: BufferPool, budget: MemoryBudget | None = None) -> Receiver:
 
 @pytest.mark.parametrize("buffers", [0, ROTATING], ids=["small buffer", "rotating"])
 @pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("framing", [b"", b"\r\n9\r\n"])
 @pytest.mark.parametrize("size", [0, 1, 500_000, 7_000_001])
-def test_bodies(size: int, declared: bool, buffers: int) -> None:
+def test_bodies(size: int, framing: bytes, declared: bool, buffers: int) -> None:
     data = content_of(size)
     sink = ToySink()
     pool = BufferPool(buffers)
     decoder = PlainDecoder(size if declared else None)
     spool = Spool(lambda: sink, MemoryBudget(1 << 30), 600_000, decoder.expected_size)
-    received = receiver(pool).body(Source(data, ahead=size // 10), decoder, ("md5", "crc32"), spool, size)
+    received = receiver(pool).body(Source(data, size // 10, framing=framing), decoder, ("md5", "crc32"), spool, size)
     assert received.size == size and received.content is spool
     assert received.digests.keys() == {"md5", "crc32"} and received.digests["md5"] == hashlib.md5(data).digest()
     assert spool.blake3 == blake3(data).digest()
     assert (bytes(sink.data) if spool.sink else b"".join(spool.memory or ())) == data
     taken = pool.take(buffers)
     assert taken is not None and len(taken) == buffers, "all buffers came back"
+
+
+def test_large_bodies_are_passed_on_in_large_pieces() -> None:
+    size = 20 * LARGE_BUFFER
+    sink = ToySink()
+    spool = Spool(lambda: sink, MemoryBudget(1 << 30), 1, size)
+    receiver(BufferPool(ROTATING)).body(Source(content_of(size)), PlainDecoder(size), ("md5",), spool, size)
+    assert sink.size == size and sink.writes < 20 + 10
 
 
 @pytest.mark.parametrize("stop", [0, 100, 5_000_000])
