@@ -39,7 +39,8 @@ class Assembly:
         # A digest keeps a core busy: with more of them than cores, bodies would only take turns, and hashing where
         # they are received costs less.
         cores = max(2, len(os.sched_getaffinity(0)))
-        receiver = Receiver(BufferPool(ROTATING * cores), ThreadPoolExecutor(cores, "digest"), budget)
+        digests, writers = ThreadPoolExecutor(cores, "digest"), ThreadPoolExecutor(cores, "writer")
+        receiver = Receiver(BufferPool(ROTATING * cores), digests, budget, writers)
         self.gateway = Gateway(self.store, self.credentials, receiver, budget, config.put_memory_buffer_threshold)
         self.service = Service(
             self.gateway,

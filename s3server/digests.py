@@ -23,9 +23,11 @@ import blake3
 from awscrt import checksums  # type: ignore[import-untyped]
 
 
-class Hasher(Protocol):
+class Consumer(Protocol):
     def update(self, data: memoryview, /) -> object: ...
 
+
+class Hasher(Consumer, Protocol):
     def digest(self) -> bytes: ...
 
 
@@ -83,7 +85,7 @@ class Digests:
 class _Lane:
     """Some digests, fed in order by whichever pool thread is working the queue off."""
 
-    def __init__(self, hashers: Sequence[Hasher], executor: Executor) -> None:
+    def __init__(self, hashers: Sequence[Consumer], executor: Executor) -> None:
         self._hashers = hashers
         self._executor = executor
         self._queue: deque[tuple[Sequence[memoryview], Callable[[], None]]] = deque()
@@ -114,15 +116,25 @@ class _Lane:
 class LaneDigests:
     """Several digests of one stream, computed by the executor's threads while the caller goes on.
 
-    Continues a ``Digests`` that has hashed the stream so far.
+    Continues a ``Digests`` that has hashed the stream so far.  ``consumer`` gets the stream, too, in a lane of its own
+    and by threads of its own (``consumers``), because it may wait; it must not raise.
     """
 
-    def __init__(self, begun: Digests, executor: Executor, lanes: int = 2) -> None:
+    def __init__(
+        self,
+        begun: Digests,
+        executor: Executor,
+        lanes: int = 2,
+        consumer: Consumer | None = None,
+        consumers: Executor | None = None,
+    ) -> None:
         self._all = begun._hashers
         groups: list[list[str]] = [[] for _ in range(max(1, min(lanes, len(self._all))))]
         for name in sorted(self._all, key=lambda n: -_COST[n]):
             min(groups, key=lambda group: sum(_COST[n] for n in group)).append(name)
         self._lanes = [_Lane([self._all[n] for n in group], executor) for group in groups]
+        if consumer is not None:
+            self._lanes.append(_Lane([consumer], consumers or executor))
         self._pending = 0
         self._changed = threading.Condition()
 
@@ -146,7 +158,7 @@ class LaneDigests:
             lane.put(pieces, lane_done)
 
     def wait(self) -> None:
-        """Return when everything put is hashed.  Digest threads wait for nothing, so neither does this for long."""
+        """Return when everything put is hashed and consumed."""
         with self._changed:
             self._changed.wait_for(lambda: self._pending == 0)
 

@@ -4,7 +4,7 @@
                                                        └────► digests
 
 Small bodies run through one reused buffer per thread and are hashed between two receives.  Large ones rotate three
-buffers: while the digest threads work on two, the third is being filled and written (tools/bench_stream.py).
+buffers: while one is being filled, digest threads and a writing thread work on the others (tools/bench_stream.py).
 
 Rules: nothing is allocated because of a size that a client declares; a buffer goes back to the pool only when no
 digest reads it any more.  The caller owns spool and source.
@@ -84,10 +84,12 @@ class BufferPool:
 class Receiver:
     """What all bodies of a process share."""
 
-    def __init__(self, pool: BufferPool, executor: Executor, budget: MemoryBudget) -> None:
+    def __init__(self, pool: BufferPool, executor: Executor, budget: MemoryBudget, writers: Executor) -> None:
+        """``executor`` hashes; ``writers`` has a thread for each body that ``pool`` has large buffers for."""
         self._pool = pool
         self._executor = executor
         self._budget = budget
+        self._writers = writers
 
     def body(self, source: BodySource, decoder: Decoder, names: Sequence[str], spool: Spool, limit: int) -> Received:
         """Receive a whole body into ``spool``, with the digests ``names`` (and spool.blake3).
@@ -128,7 +130,9 @@ class Receiver:
         buffers: list[bytearray],
     ) -> dict[str, bytes]:
         """Receive the rest of a large body; hashing goes on in other threads."""
-        lanes = LaneDigests(begun, self._executor)
+        writing = _Writing(spool)
+        lanes = LaneDigests(begun, self._executor, consumer=writing, consumers=self._writers)
+        size = spool.size
         free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         for buffer in buffers:
             free.put(buffer)
@@ -137,11 +141,15 @@ class Receiver:
                 buffer = free.get()  # digest threads wait for nobody: one comes back
                 slices: list[memoryview] = []
                 for piece in _filled(source, memoryview(buffer)):
-                    fed = _slices(decoder, piece)
-                    _write(fed, spool, limit, None)
-                    slices += fed
+                    slices += _slices(decoder, piece)
+                size += sum(map(len, slices))
+                if size > limit:
+                    raise EntityTooLarge(MaxSizeAllowed=limit)
+                writing.check()
                 lanes.put(slices, lambda buffer=buffer: free.put(buffer))  # type: ignore[misc]
-            return lanes.values()
+            values = lanes.values()
+            writing.check()
+            return values
         finally:
             lanes.wait()
             self._pool.give_back(buffers)
@@ -181,6 +189,26 @@ class Receiver:
         return Document(bytes(data), digests.values())
 
 
+class _Writing:
+    """Writes a body's pieces to its spool, in the order they come; what goes wrong is kept for who receives."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._error: Exception | None = None
+
+    def update(self, data: memoryview) -> None:
+        if self._error is None:
+            try:
+                self._spool.write(data)
+            except Exception as error:  # whatever it is, it is raised again where the request is worked on
+                self._error = error
+
+    def check(self) -> None:
+        """Raise what writing raised."""
+        if self._error is not None:
+            raise self._error
+
+
 def _filled(source: BodySource, view: memoryview) -> list[memoryview]:
     """Fill a buffer, or take the rest of the body; answers what of it is body, in as few pieces as can be.
 
@@ -208,10 +236,9 @@ def without_slivers(pieces: list[memoryview], size: int) -> list[memoryview]:
     return pieces
 
 
-def _write(slices: Sequence[memoryview], spool: Spool, limit: int, digests: Digests | None) -> None:
+def _write(slices: Sequence[memoryview], spool: Spool, limit: int, digests: Digests) -> None:
     for each in slices:
         spool.write(each)
-        if digests is not None:
-            digests.update(each)
+        digests.update(each)
     if spool.size > limit:
         raise EntityTooLarge(MaxSizeAllowed=limit)

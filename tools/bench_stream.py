@@ -119,7 +119,7 @@ def receive(size: int) -> None:
                 connection = Connection(sock, "bench", 0.0)
                 head = RequestHead("PUT", "/", Headers([("content-length", str(size))]))
                 budget = MemoryBudget(0)
-                receiver = Receiver(BufferPool(buffers), ThreadPoolExecutor(2), budget)
+                receiver = Receiver(BufferPool(buffers), ThreadPoolExecutor(2), budget, ThreadPoolExecutor(2))
                 spool = Spool(FileSink, budget, 0, size)
                 receiver.body(SocketBody(connection, head, 60.0), PlainDecoder(size), names, spool, size)
                 spool.close()

@@ -204,7 +204,7 @@ class ToyCredentials:
 
 def toy_gateway(store: ToyStore, *, threshold: int = 1 << 20, memory: int = 16 << 20) -> Gateway:
     budget = MemoryBudget(memory)
-    receiver = Receiver(BufferPool(6), ThreadPoolExecutor(2, "digest"), budget)
+    receiver = Receiver(BufferPool(6), ThreadPoolExecutor(2, "digest"), budget, ThreadPoolExecutor(2, "writer"))
     return Gateway(store, ToyCredentials(), receiver, budget, threshold)
 
 

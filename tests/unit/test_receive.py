@@ -11,7 +11,7 @@ import pytest
 from blake3 import blake3
 
 from s3proto.body import PlainDecoder
-from s3proto.errors import EntityTooLarge, IncompleteBody, MaxMessageLengthExceeded, SlowDown
+from s3proto.errors import EntityTooLarge, IncompleteBody, MaxMessageLengthExceeded, SlowDown, StorageFull
 from s3server.receive import FREE_DOCUMENT, LARGE_BUFFER, ROTATING, BufferPool, Receiver
 from s3server.spool import MemoryBudget, Spool
 from tests.server.toy import ToySink, content_of
@@ -47,7 +47,7 @@ class Source:
 
 
 def receiver(pool: BufferPool, budget: MemoryBudget | None = None) -> Receiver:
-    return Receiver(pool, ThreadPoolExecutor(2), budget or MemoryBudget(1 << 30))
+    return Receiver(pool, ThreadPoolExecutor(2), budget or MemoryBudget(1 << 30), ThreadPoolExecutor(1))
 
 
 @pytest.mark.parametrize("buffers", [0, ROTATING], ids=["small buffer", "rotating"])
@@ -67,6 +67,21 @@ def test_bodies(size: int, framing: bytes, declared: bool, buffers: int) -> None
     assert (bytes(sink.data) if spool.sink else b"".join(spool.memory or ())) == data
     taken = pool.take(buffers)
     assert taken is not None and len(taken) == buffers, "all buffers came back"
+
+
+@pytest.mark.parametrize("size", [5_500_000, 9_000_000, 90_000_000])
+def test_what_goes_wrong_while_writing_ends_the_body(size: int) -> None:
+    class Full(ToySink):
+        def write(self, data: memoryview | bytes) -> None:
+            super().write(data)
+            if self.size > 5_000_000:
+                raise StorageFull()
+
+    pool, sink = BufferPool(ROTATING), Full()
+    spool = Spool(lambda: sink, MemoryBudget(1 << 30), 1, size)
+    with pytest.raises(StorageFull):
+        receiver(pool).body(Source(content_of(size)), PlainDecoder(size), ("md5",), spool, size)
+    assert pool.take(ROTATING) is not None and sink.size < 12_000_000
 
 
 def test_large_bodies_are_passed_on_in_large_pieces() -> None:
