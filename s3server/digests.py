@@ -116,8 +116,8 @@ class _Lane:
 class LaneDigests:
     """Several digests of one stream, computed by the executor's threads while the caller goes on.
 
-    Continues a ``Digests`` that has hashed the stream so far.  ``consumer`` gets the stream, too, in a lane of its own
-    and by threads of its own (``consumers``), because it may wait; it must not raise.
+    Continues a ``Digests`` that has hashed the stream so far.  ``beside`` gets the stream, too: a consumer that may
+    wait, and must not raise, and the executor whose threads may wait with it.
     """
 
     def __init__(
@@ -125,16 +125,16 @@ class LaneDigests:
         begun: Digests,
         executor: Executor,
         lanes: int = 2,
-        consumer: Consumer | None = None,
-        consumers: Executor | None = None,
+        beside: tuple[Consumer, Executor] | None = None,
     ) -> None:
         self._all = begun._hashers
         groups: list[list[str]] = [[] for _ in range(max(1, min(lanes, len(self._all))))]
         for name in sorted(self._all, key=lambda n: -_COST[n]):
             min(groups, key=lambda group: sum(_COST[n] for n in group)).append(name)
         self._lanes = [_Lane([self._all[n] for n in group], executor) for group in groups]
-        if consumer is not None:
-            self._lanes.append(_Lane([consumer], consumers or executor))
+        if beside is not None:
+            consumer, waiting = beside
+            self._lanes.append(_Lane([consumer], waiting))
         self._pending = 0
         self._changed = threading.Condition()
 

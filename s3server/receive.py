@@ -131,7 +131,7 @@ class Receiver:
     ) -> dict[str, bytes]:
         """Receive the rest of a large body; hashing goes on in other threads."""
         writing = _Writing(spool)
-        lanes = LaneDigests(begun, self._executor, consumer=writing, consumers=self._writers)
+        lanes = LaneDigests(begun, self._executor, beside=(writing, self._writers))
         size = spool.size
         free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         for buffer in buffers:

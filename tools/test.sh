@@ -5,8 +5,8 @@
 #
 # Without a slice all are run.  --coverage measures (in one process, slower).  --again runs what failed once more, alone,
 # and fails only if it does so again: a machine may be too busy for a test of real processes.  Other arguments go to
-# pytest, as in `tools/test.sh --unit -k config`.  The environment is build/test, apart from the gateway's own; it is made on first use
-# and again when setup.cfg changes.  A client that is not there is skipped with its reason.
+# pytest, as in `tools/test.sh --unit -k config`.  The environment is build/test, apart from the gateway's own; it is
+# made on first use and again when setup.cfg changes.  A client that is not there is skipped with its reason.
 set -euo pipefail
 
 die() { echo "test.sh: $*" >&2; exit 1; }
