@@ -299,6 +299,7 @@ class CurvineFileSystem:
     def close(self) -> None:
         self._masters.close()
         self._streams.close()
+        self._workers.kept.close()
 
 
 class CurvineEntry:

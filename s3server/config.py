@@ -174,7 +174,7 @@ class ServerConfig:
     region: str = setting("us-east-1", REGION, "region that requests are signed for")
     store: str = setting("file://$CURVINE_HOME/data", STORE, "where buckets lie: a directory (embedded store) or a Curvine cluster; a file that names masters means Curvine")
     durability: Literal["full", "none"] = setting("full", DURABILITY, "full: a change is answered when it is on the disk; none: when it is with the kernel (faster; a power cut may lose the last seconds)")
-    put_temp_dir: Path = setting("/tmp/curvine-temp", PATH, "local spool for bodies that cannot wait in the store; made with mode 0700")
+    put_temp_dir: Path = setting("/tmp/curvine-temp", PATH, "local spool for bodies that cannot wait in the store, of which each process keeps up to 128 MiB; made with mode 0700")
     put_memory_buffer_threshold: int = setting("1048576", _integer(0, 1 << 30, "bytes"), "bodies up to this many bytes stay in memory until they are whole")
     put_max_memory_buffer: int = setting("16777216", _integer(0, 1 << 40, "bytes"), "most memory that all buffered bodies of a process hold together; beyond it bodies go to files")
     get_chunk_size_mb: float = setting("1.0", CHUNK, "piece that a GET reads and sends at a time, in MiB")

@@ -38,10 +38,11 @@ from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import MAX_BLOCK_SIZE, Calls, Commit, block_id, inode_of
 from curvinefs.curvine.errors import BLOCK_SIZE, NOT_SUM_OF_BLOCKS, BlockFailed
+from curvinefs.curvine.kept import Kept
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
 from curvinefs.curvine.read import CurvineFile
-from curvinefs.curvine.replay import Kept, LastingBlock
+from curvinefs.curvine.replay import LastingBlock
 from curvinefs.curvine.workers import Workers
 from curvinefs.curvine.write import NANOSECONDS
 from curvinefs.proto import curvine_pb2 as pb
@@ -202,7 +203,7 @@ class PartedFiles:
             placement = Placement(
                 self._calls, self._workers, path, settled.inode, settled.client_name, settled.part_size
             )
-            kept = Kept(self._workers.options.replay_directory)
+            kept = Kept(self._workers.kept)
             block = LastingBlock(placement, self._allocate(path, placement, settled, place), kept)
         except BlockFailed:
             self.settle(claim, None)

@@ -4,81 +4,24 @@ What is written to a block is also kept on this machine until workers have confi
 fails, the kept bytes go to others, or to the same one when it is back, and writing goes on: the caller notices a pause.
 
 Rules
-- One unnamed file for each file that is being written, used again for each of its blocks: at most a block's capacity
-  on the disk, and nothing to sweep.  Without a directory to keep bytes in, a block fails with its last worker.
-- That bytes cannot be kept (no space here) fails nothing; it only means that they cannot be sent again.
+- Without a directory to keep bytes in, a block fails with its last worker.
 - A spoiled block id, see BlockFailed, helps nobody: only a file's first block can be begun again in another file.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 
-from curvinefs.curvine.blocks import CHUNK, BlockWriter, Placement
+from curvinefs.curvine.blocks import BlockWriter, Placement
 from curvinefs.curvine.calls import Commit
 from curvinefs.curvine.errors import BlockFailed
+from curvinefs.curvine.kept import Kept
 from curvinefs.proto import curvine_pb2 as pb
 
 _TRIES = 5
 """Block ids that one block may go through."""
 
 Renew = Callable[[], tuple[Placement, pb.LocatedBlockProto]]
-
-
-class Kept:
-    """The bytes of one block at a time."""
-
-    def __init__(self, directory: str | None) -> None:
-        """``directory``: where the file lies; None: nothing is kept.  The file is made when there is something."""
-        self.length = 0
-        self._directory = directory
-        self._whole = True
-        self._file: int | None = None
-        self._opened = ExitStack()
-
-    @property
-    def whole(self) -> bool:
-        """Whether all that was appended can be read again."""
-        return self._whole
-
-    def clear(self) -> None:
-        """Begin with another block; the file keeps its size, so that its pages are used again."""
-        self.length, self._whole = 0, True
-
-    def append(self, data: memoryview) -> None:
-        try:
-            if not self._whole:
-                return
-            if self._file is None:
-                if self._directory is None:
-                    self._whole = False
-                    return
-                file = self._opened.enter_context(tempfile.TemporaryFile(buffering=0, dir=self._directory))
-                self._file = file.fileno()
-            while data:
-                count = os.pwrite(self._file, data, self.length)
-                data, self.length = data[count:], self.length + count
-        except OSError:
-            self._whole = False
-
-    def pieces(self) -> Iterator[memoryview]:
-        """All of it, at most CHUNK bytes at a time, each valid until the next.  OSError where it cannot be read."""
-        buffer = memoryview(bytearray(min(CHUNK, self.length)))
-        position = 0
-        while position < self.length:
-            assert self._file is not None
-            count = os.preadv(self._file, (buffer[: self.length - position],), position)
-            if not count:
-                raise OSError("the kept bytes are gone")
-            yield buffer[:count]
-            position += count
-
-    def close(self) -> None:
-        self._file, self._whole = None, False
-        self._opened.close()
 
 
 class LastingBlock:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from curvinefs.api import Unavailable
+from curvinefs.curvine.kept import KeptFiles
 from curvinefs.curvine.options import Options, component_of
 from curvinefs.curvine.pool import Address, Pool
 from curvinefs.proto import curvine_pb2 as pb
@@ -28,6 +29,7 @@ class Workers:
         self.options = options
         self.pool = pool
         self.component = component_of(options)
+        self.kept = KeptFiles(options.replay_directory)
         self._info = info
         self._failed: dict[int, float] = {}
         self._distant: dict[int, float] = {}
@@ -38,6 +40,7 @@ class Workers:
     def reset(self) -> None:
         """In a forked child: another thread may have held it."""
         self._mutex = threading.Lock()
+        self.kept.reset()
 
     def failed(self, worker_id: int) -> None:
         """Do not ask this one for new blocks for a while, and for others only when nobody else has them."""

@@ -20,10 +20,11 @@ from curvinefs.api import Corrupt, File, FileKind, FileStatus, InvalidPath, Rena
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import Calls, Commit, Known
 from curvinefs.curvine.errors import BlockFailed, ReplyLost
+from curvinefs.curvine.kept import Kept
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
 from curvinefs.curvine.pool import Address
-from curvinefs.curvine.replay import Kept, LastingBlock
+from curvinefs.curvine.replay import LastingBlock
 from curvinefs.curvine.workers import Workers
 from curvinefs.proto import curvine_pb2 as pb
 
@@ -58,7 +59,7 @@ class CurvineWriter:
         self._path, self._inode = self._make(path)
         self._waiting = bytearray()
         self._block: LastingBlock | None = None
-        self._kept = Kept(workers.options.replay_directory)
+        self._kept = Kept(workers.kept)
         self._last: int | None = None
         self._commits: list[Commit] = []
         self._recorded = 0

@@ -11,9 +11,7 @@ import pytest
 
 from curvinefs.api import PartRef, Unavailable
 from curvinefs.client import CurvineFileSystem
-from curvinefs.curvine.blocks import CHUNK
 from curvinefs.curvine.options import MIB, Options
-from curvinefs.curvine.replay import Kept
 from curvinefs.curvine.retry import Code
 from tests.sim.cluster import FAST, Cluster
 from tests.sim.errors import worker_error
@@ -160,26 +158,3 @@ def test_nothing_kept(cluster: Cluster, options: Options, directory: str | None,
             cluster.fault(Fault.LOSE_REPLY, Code.WRITE_BLOCK, worker=number, status=RUNNING)
         with pytest.raises(Unavailable):
             put(fs, "/g", DATA)
-
-
-def test_kept_bytes(tmp_path: Path) -> None:
-    with closing(Kept(str(tmp_path))) as kept:
-        assert list(kept.pieces()) == []
-        for length in (2 * CHUNK + 3, 5, CHUNK):
-            data = pattern(length)
-            kept.append(memoryview(data)[: length // 2])
-            kept.append(memoryview(data)[length // 2 :])
-            assert b"".join(bytes(piece) for piece in kept.pieces()) == data
-            assert kept.length == length and kept.whole
-            kept.clear()
-        assert list(tmp_path.iterdir()) == []
-    assert not kept.whole
-
-
-def test_no_room_to_keep(tmp_path: Path) -> None:
-    with closing(Kept(str(tmp_path / "missing"))) as kept:
-        kept.append(memoryview(b"1"))
-        kept.append(memoryview(b"2"))
-        assert not kept.whole
-        kept.clear()
-        assert kept.whole
