@@ -7,12 +7,14 @@ usage: tools/bench_curvine.py --masters HOST:PORT[,HOST:PORT...] [--rounds 3] [-
     remote    the gateway talks to the workers' sockets only
     client    curvinefs alone, remote: what the gateway adds is the difference
     embedded  the gateway on a directory, durability none
-    cli       ``curvine-cli fs put|get``, the Rust client; each run is a process of its own: the time of its put or get
-              of an empty file is taken off
+    cli near, cli remote
+              ``curvine-cli fs put|get``, the Rust client, which uses short circuit unless it is told not to; each run
+              is a process of its own: the time of its put or get of an empty file is taken off
 
 One connection, one request after the other, over presigned URLs: the client costs the same everywhere.  Prints the
-median rate of all rounds in MiB/s, and each as a ratio to ``remote``.  GETs are of objects in the page cache.  Read
-them as ratios.  Everything lies in the bucket ``bench-curvine``, whose objects are deleted at the end.
+median rate of all rounds in MiB/s, and each as a ratio to ``remote``: compare near with near, remote with remote.
+GETs are of objects in the page cache.  Everything lies in the bucket ``bench-curvine``, whose objects are deleted at
+the end.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ BUCKET = "bench-curvine"
 MIB = 1 << 20
 SIZES = {"4 KiB": (4096, 200), "8 MiB": (8 * MIB, 8), "64 MiB": (64 * MIB, 3)}
 """Bytes of an object, and how many of them make up a round."""
-REMOTE = "remote"
+NEAR, REMOTE = "near", "remote"
 
 
 class Contender(NamedTuple):
@@ -119,9 +121,11 @@ def client_contender(masters: str, opened: ExitStack) -> Contender:
     return Contender(put, get)
 
 
-def cli_contender(program: str, masters: str, directory: Path) -> Contender:
+def cli_contender(program: str, masters: str, conf: Path, directory: Path) -> Contender:
+    command = (program, "--conf", str(conf), "--master-addrs", masters, "fs")
+
     def run(*words: str) -> None:
-        subprocess.run([program, "--master-addrs", masters, "fs", *words], check=True, capture_output=True, timeout=120)
+        subprocess.run([*command, *words], check=True, capture_output=True, timeout=120)
 
     def put(key: str, file: Path, _: bytes) -> None:
         run("put", str(file), f"/{BUCKET}/{key}")
@@ -176,21 +180,23 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as opened:
         top = Path(temporary)
         contenders: dict[str, Contender] = {}
-        for name, conf in (("near", "short_circuit = true"), (REMOTE, "short_circuit = false")):
+        program = shutil.which(options.cli)
+        for name, conf in ((NEAR, "short_circuit = true"), (REMOTE, "short_circuit = false")):
             (top / name).mkdir()
-            (top / name / "conf.toml").write_text(f"[client]\n{conf}\n")
-            settings = {"store": f"curvine://{options.masters}/", "conf": top / name / "conf.toml"}
+            file = top / name / "conf.toml"
+            file.write_text(f"[client]\n{conf}\n")
+            settings = {"store": f"curvine://{options.masters}/", "conf": file}
             gateway = opened.enter_context(running_gateway(top / name / "gateway", settings=settings))
             contenders[name] = http_contender(gateway, opened)
+            if program:
+                contenders[f"cli {name}"] = cli_contender(program, options.masters, file, top)
         contenders["client"] = client_contender(options.masters, opened)
         gateway = opened.enter_context(running_gateway(top / "embedded", durability="none"))
         contenders["embedded"] = http_contender(gateway, opened)
-        if program := shutil.which(options.cli):
-            contenders["cli"] = cli_contender(program, options.masters, top)
         for round_ in range(options.rounds):
             for label, (size, count) in SIZES.items():
                 for name, contender in contenders.items():
-                    each = 3 if name == "cli" else count
+                    each = min(3, count) if name.startswith("cli") else count
                     put, get = measure(contender, name, size, each, top, round_)
                     rates["PUT", label][name].append(put)
                     rates["GET", label][name].append(get)
