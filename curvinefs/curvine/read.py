@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from curvinefs.api import Corrupt, Extent, FileStatus, FsError, Unavailable
+from curvinefs.api import Corrupt, Extent, FileStatus, FsError, NotServed, Unavailable
 from curvinefs.curvine.blockread import Block, BlockStream, open_near
 from curvinefs.curvine.errors import ConnectionLost, NoReplica, Refused
 from curvinefs.curvine.workers import Workers
@@ -26,6 +26,7 @@ from curvinefs.proto import curvine_pb2 as pb
 
 _MOST_FILES = 64
 _MOST_AHEAD = 2**30
+_UFS = 2
 
 
 class Source(Protocol):
@@ -236,7 +237,10 @@ class CurvineFile:
 
 
 def blocks_of(located: pb.FileBlocksProto) -> list[Block]:
-    """Raises NoReplica for a block whose workers are gone, Corrupt for blocks that do not make up the file."""
+    """Raises NoReplica for a block whose workers are gone, Corrupt for blocks that do not make up the file.
+
+    NotServed for a file whose bytes are in mounted storage only (WIRE.md section 7).
+    """
     found = []
     offset = 0
     for one in located.block_locs:
@@ -250,5 +254,8 @@ def blocks_of(located: pb.FileBlocksProto) -> list[Block]:
         found.append(Block(offset, length, one.block.id, tuple(one.locs), not one.has_spdk, hole))
         offset += length
     if offset != located.status.len:
+        policy = located.status.storage_policy
+        if policy.state == _UFS or (policy.ufs_mtime and not found):
+            raise NotServed(f"{located.status.path}: its bytes are in mounted storage only, until somebody loads them")
         raise Corrupt(f"{located.status.path}: {located.status.len} bytes, but blocks of {offset}")
     return found

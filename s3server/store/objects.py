@@ -36,7 +36,7 @@ COPY_PIECE = 1 << 20
 
 
 def _mounted() -> e.S3Error:
-    return e.RequestNotImplemented("This lies in a mount of other storage, which this gateway does not serve.")
+    return e.RequestNotImplemented("This is kept in other storage that is mounted: not served by this gateway.")
 
 
 _ERRORS: dict[type[FsError], Callable[[], e.S3Error]] = {

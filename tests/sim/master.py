@@ -168,7 +168,7 @@ class Master:
             file_type=inode.file_type,
             x_attr=inode.x_attr,
             storage_policy=pb.StoragePolicyProto(
-                storage_type=inode.storage_type, ttl_ms=0, ttl_action=0, ufs_mtime=0, state=1
+                storage_type=inode.storage_type, ttl_ms=0, ttl_action=0, ufs_mtime=0, state=inode.state
             ),
             owner=inode.owner,
             group=inode.group,

@@ -37,6 +37,8 @@ class Inode:
     replicas: int = 0
     block_size: int = 0
     storage_type: int = 4
+    state: int = 1
+    """Where its bytes are: 1 the cluster, 2 mounted storage, 3 both."""
     length: int = 0
     blocks: list[Block] = field(default_factory=list)
     sequence: int = 0

@@ -117,3 +117,20 @@ def test_a_mount_that_the_master_knows_all_of_is_served(cluster: Cluster, fs: Cu
     cluster.state.mounts = {"/bkt": FS}
     shop.put("a/b", b"1")
     assert shop.keys() == ["a/b"] and "mounts_not_served" not in fs.check()
+
+
+def test_bytes_that_only_mounted_storage_has(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The master knows all of them, but somebody must load them."""
+    shop = Shop(fs)
+    shop.make()
+    cluster.state.mounts = {"/bkt/d": FS}
+    shop.put("d/f", b"1" * 10)
+    inode = cluster.state.tree.get("/bkt/d/f")
+    blocks, inode.blocks, inode.state = inode.blocks, [], 2
+    assert shop.keys() == ["d/f"]
+    with pytest.raises(NotServed):
+        fs.open("/bkt/d/f")
+    with pytest.raises(e.RequestNotImplemented):
+        shop.get("d/f")
+    inode.blocks, inode.state = blocks, 3
+    assert shop.get("d/f") == b"1" * 10
