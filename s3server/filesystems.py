@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import time
@@ -22,6 +23,8 @@ log = logging.getLogger("curvine_s3_gateway.store")
 MASTER_PORT = 8995
 PAUSE = 2.0
 """Seconds between two looks for a cluster that is not there yet."""
+SOON = 2.0
+"""Seconds after which whoever starts a gateway is told what it waits for."""
 
 
 def open_store(config: ServerConfig) -> ObjectStore:
@@ -71,23 +74,27 @@ def credentials_place(config: ServerConfig) -> Place:
 def wait_until_ready(config: ServerConfig, *, patient: bool = False) -> None:
     """Return when a Curvine cluster answers; a directory always does.
 
-    ``patient``: for ever, saying so.  Raises Unavailable with the addresses that were tried.  To be called before any
-    fork: it leaves no connection behind.
+    ``patient``: for ever.  Says so when it takes long.  Raises Unavailable with the addresses that were tried.  To be
+    called before any fork: it leaves no connection behind.
     """
     if not config.store.startswith("curvine:"):
         return
-    while True:
-        files = open_file_system(config)
+    options = _options(config)
+    for number in itertools.count():
+        hurry = number == 0
+        patience = min(SOON, options.master_patience_s) if hurry else options.master_patience_s
+        files = CurvineFileSystem(masters(config.store), replace(options, master_patience_s=patience))
         try:
             files.check()
             return
         except Unavailable as error:
-            if not patient:
-                raise
-            log.warning("%s: %s; trying again", config.store, error)
+            if not hurry and not patient:
+                raise Unavailable(f"{error} (with --wait it keeps trying)") from error
+            more = "" if patient else f" for {options.master_patience_s:.0f} s"
+            log.warning("%s: %s; trying again%s", config.store, error, more)
         finally:
             files.close()
-        time.sleep(PAUSE)
+        time.sleep(PAUSE if patient else 0.0)
 
 
 def masters(store: str) -> list[tuple[str, int]]:

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -252,7 +252,7 @@ def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
         )
     try:
         _write(home.pid_file, f"{gateway.pid}\n")
-        problem = _wait(gateway, settings)
+        problem = _wait(gateway, settings, lambda: _last_lines(log, before, 1))
         if not problem:
             _write(home.flags_file, json.dumps(list(flags)))
     except BaseException:
@@ -310,11 +310,11 @@ def _taken(listen: Address) -> _Taken | None:
     return None
 
 
-def _wait(gateway: subprocess.Popen[bytes], settings: ServerConfig) -> str | None:
-    """Wait until ``/healthz`` answers 200; say what went wrong, or None."""
+def _wait(gateway: subprocess.Popen[bytes], settings: ServerConfig, said: Callable[[], str]) -> str | None:
+    """Wait until ``/healthz`` answers 200; say what went wrong, or None.  ``said``: the last line of the log."""
     began = time.monotonic()
     told = began
-    answer = "no answer"
+    answer, shown = "no answer", ""
     while (now := time.monotonic()) - began < START_SECONDS:
         if gateway.poll() is not None:
             return f"the gateway ended with exit code {gateway.returncode}"
@@ -324,6 +324,10 @@ def _wait(gateway: subprocess.Popen[bytes], settings: ServerConfig) -> str | Non
                 return None
         if now - told >= PROGRESS_SECONDS:
             told = now
+            line = said()
+            if line != shown:
+                shown = line
+                print(f"  {line}", flush=True)
             print(f"  waiting for {url or settings.listen}/healthz: {answer} ({now - began:.0f} s)", flush=True)
         time.sleep(0.05)
     return f"the gateway did not get ready in {START_SECONDS:.0f} s ({answer})"
@@ -372,11 +376,11 @@ def _end(home: Home, gateway: subprocess.Popen[bytes]) -> None:
     home.pid_file.unlink(missing_ok=True)
 
 
-def _last_lines(log: Path, begin: int) -> str:
+def _last_lines(log: Path, begin: int, count: int = LOG_LINES) -> str:
     """Return the last lines that were written to the log after offset ``begin``."""
     with open(log, "rb") as file:
         file.seek(max(begin, file.seek(0, os.SEEK_END) - 16384))
-        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-LOG_LINES:])
+        return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-count:])
 
 
 # ---------------------------------------------------------------------------------------------- stop and status

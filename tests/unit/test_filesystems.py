@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from curvinefs.api import Unavailable
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import Options
 from curvinefs.local import LocalFileSystem
@@ -72,3 +73,34 @@ def test_patience(tmp_path: Path, said: str, patience_s: float) -> None:
 )
 def test_masters(store: str, masters: list[tuple[str, int]]) -> None:
     assert filesystems.masters(store) == masters
+
+
+@pytest.mark.parametrize(("patient", "fails", "ready"), [(False, 1, True), (False, 2, False), (True, 3, True)])
+def test_a_cluster_that_is_not_there_yet(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    patient: bool,
+    fails: int,
+    ready: bool,
+) -> None:
+    """Whoever waits is told for what, after a moment and not after all of the patience."""
+    patiences: list[float] = []
+
+    class Masters(CurvineFileSystem):
+        def check(self) -> dict[str, str]:
+            patiences.append(self._options.master_patience_s)
+            if len(patiences) <= fails:
+                raise Unavailable("no master of a:1 serves")
+            return {}
+
+    monkeypatch.setattr(filesystems, "CurvineFileSystem", Masters)
+    monkeypatch.setattr(filesystems, "PAUSE", 0.0)
+    settings = config(tmp_path, "curvine://a:1/")
+    if ready:
+        filesystems.wait_until_ready(settings, patient=patient)
+    else:
+        with pytest.raises(Unavailable, match="a:1.*--wait"):
+            filesystems.wait_until_ready(settings, patient=patient)
+    assert patiences == [2.0] + [20.0] * (len(patiences) - 1)
+    assert len(caplog.messages) == fails - (not ready) and all("a:1" in message for message in caplog.messages)
