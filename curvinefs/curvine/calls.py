@@ -36,7 +36,7 @@ from curvinefs.api import (
     RenameFlag,
     Unavailable,
 )
-from curvinefs.curvine.errors import Refused, Renewed, ReplyLost, fs_error
+from curvinefs.curvine.errors import Refused, Renewed, ReplyLost, fs_error, least_block_size
 from curvinefs.curvine.master import Master
 from curvinefs.curvine.mounts import Mounts
 from curvinefs.curvine.options import Options, component_of
@@ -113,6 +113,7 @@ class Calls:
         self._discarded: deque[tuple[str, int | None]] = deque(maxlen=10_000)
         self._sets_attributes: bool | None = None
         """Whether CompleteFile takes attributes (since v0.4.1); None: not yet tried."""
+        self.least_block_size = 1  # what the master has been found to insist on
 
     def _call(self, code: Code, request: Message, reply: type[M], what: str) -> M:
         try:
@@ -318,12 +319,15 @@ class Calls:
 
     # -- files
 
-    def create(self, path: str, block_size: int, client_name: str, *, again: int | None = None) -> pb.FileStatusProto:
+    def create(
+        self, path: str, block_size: int, client_name: str, *, again: int | None = None, exact: bool = False
+    ) -> pb.FileStatusProto:
         """A new file, or with ``again`` the file of that inode, still without blocks, with another block size.
 
-        AlreadyExists, NotFound, NotADirectory.
+        Unless ``exact``, a block size is raised to ``least_block_size``.  AlreadyExists, NotFound, NotADirectory.
         """
         split(self._served(path))
+        block_size = block_size if exact else max(block_size, self.least_block_size)
         if not 0 < block_size <= MAX_BLOCK_SIZE:
             raise ValueError(f"a block of {block_size} bytes")
         options = pb.CreateFileOptsProto(
@@ -340,12 +344,17 @@ class Calls:
             sync_ufs_meta=False,
             ufs_len=0,
         )
-        flags = _WRONLY_CREAT if again is None else _WRONLY_CREAT | _TRUNC
+        flags = _WRONLY_CREAT | (0 if again is None else _TRUNC)
         request = pb.CreateFileRequest(path=path, opts=options, flags=flags)
         try:
             status = self._call(Code.CREATE_FILE, request, pb.CreateFileResponse, path).file_status
         except IsADirectory as error:
             raise AlreadyExists(str(error)) from error
+        except Corrupt as error:
+            if exact or not block_size < (least := least_block_size(error)) <= MAX_BLOCK_SIZE:
+                raise
+            self.least_block_size = least
+            return self.create(path, least, client_name, again=again)
         self._discard_others()
         if again is not None and status.id != again:
             self.delete(path)

@@ -6,6 +6,7 @@ misuse of a stream), by a substring, because the servers wrap texts at will.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 
 from curvinefs.api import (
@@ -103,7 +104,8 @@ LENGTHS_DIFFER = "length mismatch"
 RECOVERING = "recovering"
 NOT_SUM_OF_BLOCKS = "Complete len is not equal"
 NOT_A_FILE = "Not a file"
-BLOCK_SIZE = "Block size needs to be"
+
+_BLOCK_SIZE = re.compile(r"Block size needs to be between (\d{1,15}) and ")
 
 _BY_KIND: dict[int, type[FsError]] = {
     Kind.NOT_LEADER: Unavailable,
@@ -153,3 +155,9 @@ def fs_error(error: Refused, what: str) -> FsError:
         if made is None and "Parent " in error.text and "does not exist" in error.text:
             made = NotFound
     return (made or Corrupt)(f"{what}: {error}")
+
+
+def least_block_size(error: FsError) -> int:
+    """The least block size that the master takes, where ``error`` says that another one is no good; else 0."""
+    found = _BLOCK_SIZE.search(str(error))
+    return int(found[1]) if found else 0

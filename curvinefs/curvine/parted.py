@@ -37,7 +37,7 @@ from curvinefs.api import (
 from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import MAX_BLOCK_SIZE, Calls, Commit, block_id, inode_of
-from curvinefs.curvine.errors import BLOCK_SIZE, NOT_SUM_OF_BLOCKS, BlockFailed
+from curvinefs.curvine.errors import NOT_SUM_OF_BLOCKS, BlockFailed, least_block_size
 from curvinefs.curvine.kept import Kept
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
@@ -166,9 +166,9 @@ class PartedFiles:
         settled: dict[str, bytes] = {}
         try:
             try:
-                inode = self._calls.create(path, min(part_size, _IMPOSSIBLE), client_name).id
+                inode = self._calls.create(path, min(part_size, _IMPOSSIBLE), client_name, exact=True).id
             except Corrupt as error:
-                if BLOCK_SIZE not in str(error):
+                if not least_block_size(error):
                     raise
                 inode = self._calls.create(path, MIB, client_name).id
                 settled[_CLOSED] = b"1"

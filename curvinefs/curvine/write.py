@@ -57,6 +57,7 @@ class CurvineWriter:
         self._client_name = f"{uuid.uuid4()}"
         self._block_size = block_size_for(size, workers.options.large_block_size)
         self._path, self._inode = self._make(path)
+        self._block_size = max(self._block_size, calls.least_block_size)
         self._waiting = bytearray()
         self._block: LastingBlock | None = None
         self._kept = Kept(workers.kept)
@@ -126,7 +127,7 @@ class CurvineWriter:
 
     def _grow(self) -> None:
         """More comes than a small file has: have large blocks."""
-        self._block_size = self._workers.options.large_block_size
+        self._block_size = max(self._workers.options.large_block_size, self._calls.least_block_size)
         self._calls.create(self._path, self._block_size, self._client_name, again=self._inode)
         self._expected = self.size
 

@@ -119,6 +119,14 @@ def test_size_below_that_of_blocks(cluster: Cluster, fs: CurvineFileSystem) -> N
     assert fs.join_parts("/p", [PartRef(0, 10, "")], {}, MTIME) is None
 
 
+def test_claims_have_blocks_of_any_size(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    cluster.state.min_block_size = 3 * MIB
+    fs.create_parted("/p", 3 * MIB)
+    refs = [part(fs, 0, b"0" * 3 * MIB), part(fs, 1, b"1")]
+    assert fs.join_parts("/p", refs, {}, MTIME) is not None
+    assert get(fs, "/p") == b"0" * 3 * MIB + b"1"
+
+
 def test_dead_worker(cluster: Cluster, fs: CurvineFileSystem) -> None:
     fs.create_parted("/p", 10)
     cluster.workers[0].server.stop()

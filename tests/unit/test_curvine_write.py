@@ -346,3 +346,28 @@ def test_full_disk_of_this_machine(cluster: Cluster, monkeypatch: pytest.MonkeyP
             with pytest.raises(NoSpace):
                 writer.write(bytes(3 * 2**20))
         assert list(fs.list("/")) == []
+
+
+@pytest.mark.parametrize("length", [0, 10, MIB, 2 * MIB + 7, 9 * MIB])
+@pytest.mark.parametrize("hint", [False, True], ids=["unknown", "known"])
+def test_cluster_that_wants_large_blocks(cluster: Cluster, fs: CurvineFileSystem, length: int, hint: bool) -> None:
+    cluster.state.min_block_size = 3 * MIB
+    data = pattern(length)
+    for path in ("/a", "/b"):  # the second one knows
+        with closing(fs.create(f"{path}.tmp", length if hint else None)) as writer:
+            writer.write(data)
+            writer.complete({}, MTIME)
+            writer.rename(path[1:])
+        assert get(fs, path) == data
+        assert [block.length for block in cluster.state.tree.get(path).blocks][:1] == (
+            [min(length, 3 * MIB)] if length else []
+        )
+    with fs.lock("k"):
+        pass
+
+
+def test_cluster_that_takes_no_block(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """The least that it takes is more than what can be told to a worker."""
+    cluster.state.min_block_size = 2**33
+    with pytest.raises(Corrupt, match="Block size needs"):
+        put(fs, "/f", b"1")
