@@ -12,6 +12,7 @@ Rules
   is sent to a master when it is older.  Both are measured by clocks of their own, so clocks need not agree.
 - A lock that is to last is taken again every RENEW_S by a thread of its own while its holder works, which makes it
   another holding for those who wait.  That thread has ended when the lock is released.
+- A release that no master heard of is owed, and made up for after the next one that is heard.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import random
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -34,6 +36,7 @@ STALE_S = 10.0
 RENEW_S = 2.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.001, 0.02
 _MOST_SEEN = 1024
+_MOST_OWED, _AT_ONCE = 10_000, 16
 
 
 class CurvineLock:
@@ -79,6 +82,8 @@ class Locks:
         self._queues: dict[int, _Queue] = {}
         self._seen: dict[_Holding, float] = {}
         """Holdings of others that were in our way, and since when."""
+        self._owed: deque[LockRange] = deque(maxlen=_MOST_OWED)
+        """Locks that may still be ours and should not."""
 
     @contextmanager
     def hold(self, name: str, timeout_s: float, *, lasting: bool = False) -> Iterator[CurvineLock]:
@@ -126,10 +131,17 @@ class Locks:
             thread.join()
 
     def _release(self, lock: LockRange) -> None:
-        try:
-            self._calls.set_lock(self._path, lock, release=True)
-        except FsError:
-            pass  # what was done under it is done; we release it when we meet it, others when it has grown stale
+        self._owed.append(lock)
+        for _ in range(_AT_ONCE):
+            try:
+                lock = self._owed.pop()  # ours first: somebody waits for it
+            except IndexError:
+                return
+            try:
+                self._calls.set_lock(self._path, lock, release=True)
+            except FsError:
+                self._owed.append(lock)  # what was done under it is done
+                return
 
     def _wait(self, name: str, lock: LockRange, deadline: float) -> float:
         """Take it; when it was asked for.  LockTimeout."""
@@ -146,7 +158,7 @@ class Locks:
                 raise
             if conflict is None:
                 return since
-            # In our own name: the turn is ours, so it is left from a release that no master heard of.
+            # In our own name: the turn is ours, so it is left from a release that no master heard of yet.
             if conflict.client_id == self._client_id or self._is_stale(conflict):
                 self._calls.set_lock(
                     self._path, LockRange(conflict.client_id, conflict.owner_id, lock.place), release=True

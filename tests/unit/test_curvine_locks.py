@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,3 +256,21 @@ def test_release_that_no_master_heard_of(cluster: Cluster, fs: CurvineFileSystem
     with fs.lock("a", 0.0):
         assert held(cluster) == 1
     assert held(cluster) == 0
+
+
+def test_owed_releases_are_made_up_for(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """Others need not wait until they take the holder for dead."""
+    with ExitStack() as opened:
+        for number in range(40):
+            opened.enter_context(fs.lock(f"{number}"))
+        outage = cluster.fault(Fault.REFUSE, Code.SET_LOCK, times=10**6, error=Refused(Kind.IO, "disk"))
+    assert held(cluster) == 40
+    outage.times = 0
+    left = []
+    for _ in range(4):
+        with fs.lock("another"):
+            pass
+        left.append(held(cluster))
+    assert left == [25, 10, 0, 0], "a few at a time, so that nobody pays for all"
+    with locks(fs, Clock()).hold("39", 0.0):
+        pass
