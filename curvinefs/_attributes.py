@@ -41,8 +41,14 @@ class Victim(NamedTuple):
 class Attributes(Protocol):
     """All methods raise OSError."""
 
-    def status(self, fd: int) -> FileStatus:
-        """Of what is open at ``fd`` (not O_PATH).  ESTALE: it was replaced meanwhile, open the path again."""
+    in_inode: bool
+    """Whether a change of them changes the ctime of what they belong to."""
+
+    def status(self, fd: int, found: os.stat_result | None = None) -> FileStatus:
+        """Of what is open at ``fd`` (not O_PATH), and was found to be so.
+
+        ESTALE: it was replaced meanwhile, open the path again.
+        """
 
     def set(self, fd: int, x_attr: Mapping[str, bytes | None]) -> None:
         """Set or (None) remove; size and mtime are final."""
@@ -71,13 +77,15 @@ class NativeAttributes:
         self._kernel = kernel
         self._names = [(name, _os_name(name)) for name in names]
 
-    def status(self, fd: int) -> FileStatus:
+    in_inode = True
+
+    def status(self, fd: int, found: os.stat_result | None = None) -> FileStatus:
         x_attr: dict[str, bytes] = {}
         for name, os_name in self._names:
             value = self._kernel.get_attribute(fd, os_name)
             if value is not None:
                 x_attr[name] = value
-        return bare_status(os.fstat(fd), x_attr)
+        return bare_status(found or os.fstat(fd), x_attr)
 
     def set(self, fd: int, x_attr: Mapping[str, bytes | None]) -> None:
         for name, value in x_attr.items():
@@ -105,8 +113,10 @@ class RecordAttributes:
         self._directory = directory
         self._durable = durable
 
-    def status(self, fd: int) -> FileStatus:
-        status = os.fstat(fd)
+    in_inode = False
+
+    def status(self, fd: int, found: os.stat_result | None = None) -> FileStatus:
+        status = found or os.fstat(fd)
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
             return bare_status(status, {})
         record = self._read(status, self._kernel.identity(fd).born_ns)

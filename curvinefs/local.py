@@ -30,7 +30,7 @@ from curvinefs._content import LocalFile, LocalWriter, Volume
 from curvinefs._flush import Flusher
 from curvinefs._format import AttributeKind, make_directory, make_root, open_state, temporary_name
 from curvinefs._linux import DIRECTORY, HANDLE, NOT_READABLE, READ, Kernel, fs_error
-from curvinefs._listing import Directory, LocalEntry, NameCache
+from curvinefs._listing import Directory, LocalEntry, NameCache, StatusCache
 from curvinefs._locks import LocalLock, Locks
 from curvinefs._parted import LocalPartWriter, PartedFiles
 from curvinefs._paths import Place, Root, above
@@ -40,6 +40,9 @@ _YOUNG_S = 10.0
 """An empty unlocked file may be one whose writer is between creating and locking it; not any more at this age."""
 _SETTLED_S = 60.0
 """A directory that was not changed for so long has been written back by the kernel, whoever changed it."""
+
+_CACHED_FILES = 20_000
+"""Files that listings remember, in each process: some 12 MiB."""
 
 _living: weakref.WeakSet[LocalFileSystem] = weakref.WeakSet()
 
@@ -95,6 +98,7 @@ class LocalFileSystem:
             self._volume = Volume(kernel, self._root, self._attributes, self._flusher)
             self._parted = PartedFiles(self._volume)
             self._names = NameCache(cached_names)
+            self._statuses = StatusCache(_CACHED_FILES if self._attributes.in_inode else 0)
             self._state = state.fd
             self._locks = Locks(kernel, lambda: kernel.open(state.fd, "locks/names", os.O_RDWR | os.O_CREAT, 0o600))
             self._facts = {
@@ -165,7 +169,7 @@ class LocalFileSystem:
     def list(self, path: str, start: str = "") -> Iterator[LocalEntry]:
         try:
             fd = self._root.open(path, DIRECTORY)
-            directory = Directory(self._kernel, fd, path.rstrip("/"), self._attributes.status)
+            directory = Directory(self._kernel, fd, path.rstrip("/"), self._attributes.status, self._statuses)
             return directory.entries(self._names.names(fd), start)
         except OSError as error:
             raise fs_error(error, path) from error

@@ -211,6 +211,9 @@ class Walker:
                 continue
             while held and held[0].order < name:
                 yield heapq.heappop(held)
+            if entry.kind is FileKind.FILE:
+                yield _Item(name, f"{path}/{name}", False, entry.status)
+                continue
             for item in self._items(entry, name, f"{path}/{name}"):
                 if item.is_directory:
                     heapq.heappush(held, item)
