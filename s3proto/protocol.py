@@ -16,7 +16,7 @@ from s3proto.errors import AccessForbidden, BadRequest, S3Error
 from s3proto.http import Headers, RequestHead, Response, remembered
 from s3proto.metadata import refuse_unsupported
 from s3proto.names import Target, parse_query, parse_target
-from s3proto.operations import BUCKET, OBJECT, SERVICE, Resource, resolve
+from s3proto.operations import BUCKET, OBJECT, SERVICE, Operation, Resource, resolve
 from s3proto.operations.responses import error_response
 from s3proto.request import S3Request
 
@@ -42,6 +42,12 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
         return (yield from operation.run(request))
     except S3Error as error:
         return error_response(error, head, target.bucket, target.key, context)
+
+
+def operation_of(head: RequestHead) -> str | None:
+    """Return AWS's name of the operation that ``serve`` has found a head to mean; None where it did not come so far."""
+    operation: Operation | None = head.memo.get("operation")
+    return None if operation is None else operation.name
 
 
 def _preflight_refusal(headers: Headers) -> S3Error:

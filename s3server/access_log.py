@@ -19,6 +19,7 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TextIO
 
@@ -52,6 +53,8 @@ class Entry(NamedTuple):
     bytes_out: int
     """Body bytes."""
     seconds: float
+    operation: str | None = None
+    """AWS's name, for metrics; None where the request means none."""
 
 
 def escape(text: str) -> str:
@@ -83,8 +86,10 @@ def write_to(stream: TextIO) -> None:
 class AccessLog:
     """Collects entries of all threads of a process."""
 
-    def __init__(self, logger: logging.Logger = LOGGER) -> None:
+    def __init__(self, logger: logging.Logger = LOGGER, also: Callable[[Sequence[Entry]], None] | None = None) -> None:
+        """``also``: gets every batch, one at a time, whether or not it is logged."""
         self._logger = logger
+        self._also = also
         self._entries: list[Entry] = []
         self._lock = threading.Lock()
         self._second = -1
@@ -93,7 +98,7 @@ class AccessLog:
     @property
     def enabled(self) -> bool:
         """Whether entries are wanted at all: ask before making one."""
-        return self._logger.isEnabledFor(logging.INFO)
+        return self._also is not None or self._logger.isEnabledFor(logging.INFO)
 
     def add(self, entry: Entry) -> None:
         self._entries.append(entry)  # atomic under the GIL
@@ -104,7 +109,9 @@ class AccessLog:
         """Write what has been collected, as one record of many lines."""
         with self._lock:
             entries, self._entries = self._entries, []
-            if entries:
+            if entries and self._also is not None:
+                self._also(entries)
+            if entries and self._logger.isEnabledFor(logging.INFO):
                 self._logger.info("%s", "\n".join([self.line(entry) for entry in entries]))
 
     def line(self, entry: Entry) -> str:

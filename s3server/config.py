@@ -194,7 +194,7 @@ class ServerConfig:
     tls_cert: Path | None = optional(PATH, "certificate chain (PEM): serve HTTPS; needs tls_key")
     tls_key: Path | None = optional(PATH, "private key (PEM) of tls_cert")
     domain: str | None = optional(DOMAIN, "serve BUCKET.DOMAIN too (virtual-host addressing)")
-    web_listen: Address | None = optional(ADDRESS, "admin listener: metrics, health, web console (not yet in this version)")
+    web_listen: Address | None = optional(ADDRESS, "admin listener, without login: /metrics (Prometheus), /healthz and a page to look at; over TLS where tls_cert is set")
     log_file: Path | None = optional(PATH, "log file, appended, reopened on SIGHUP; unset: standard error, or what the service script chooses")
 
     home: Path = field(default_factory=lambda: curvine_home(os.environ))
@@ -318,8 +318,8 @@ def _check(config: ServerConfig) -> None:
     """Refuse combinations that cannot work, and what is not built yet."""
     if (config.tls_cert is None) != (config.tls_key is None):
         raise ConfigError("tls_cert and tls_key belong together: set both, or neither")
-    if config.web_listen is not None:
-        raise ConfigError("web_listen: not yet in this version (GET /healthz is served on listen)")
+    if config.web_listen is not None and config.web_listen == config.listen and config.listen.port:
+        raise ConfigError(f"web_listen: {config.web_listen} is where S3 is served: choose another port")
     for name in ("credentials_path", "put_temp_dir", "multipart_temp", "tls_key", "log_file"):
         if bucket := _bucket_with(config, name):
             raise ConfigError(

@@ -30,6 +30,7 @@ from s3proto.context import Context, Settings
 from s3proto.dates import http_date
 from s3proto.errors import InternalError, S3Error
 from s3proto.http import Framing, HeadCache, Headers, RequestHead, Response, response_head
+from s3proto.protocol import operation_of
 from s3server.access_log import AccessLog, Entry
 from s3server.admin import health_steps, is_health_request
 from s3server.connection import Connection, ConnectionLost, Pace
@@ -332,5 +333,6 @@ class Exchange:
                 self._body.received if self._body else 0,
                 sent,
                 time.monotonic() - self._begun,
+                operation_of(head) if head else None,
             )
         )

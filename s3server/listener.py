@@ -43,8 +43,11 @@ class Listener(ThreadedWSGIServer):
 
     request_queue_size = BACKLOG
 
-    def __init__(self, address: Address, tls_cert: Path | None = None, tls_key: Path | None = None) -> None:
-        """Bind and listen.  Raises ListenError."""
+    def __init__(
+        self, address: Address, tls_cert: Path | None = None, tls_key: Path | None = None, flag: str = "--listen"
+    ) -> None:
+        """Bind and listen; ``flag`` is what changes the address.  Raises ListenError."""
+        self._flag = flag
         self._tls_files = (str(tls_cert), str(tls_key)) if tls_cert and tls_key else None
         self._tls: ssl.SSLContext | None = None
         if self._tls_files:
@@ -76,7 +79,7 @@ class Listener(ThreadedWSGIServer):
             self.socket.bind(self.server_address)
             self.socket.listen(BACKLOG)
         except OSError as error:
-            raise ListenError(_why_not(self._asked, error)) from None
+            raise ListenError(_why_not(self._asked, error, self._flag)) from None
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = self.host, self.server_address[1]
 
@@ -143,9 +146,9 @@ def _tls_context(files: tuple[str, str]) -> ssl.SSLContext:
     return context
 
 
-def _why_not(address: Address, error: OSError) -> str:
+def _why_not(address: Address, error: OSError, flag: str) -> str:
     if error.errno != errno.EADDRINUSE:
         return f"cannot listen on {address}: {error.strerror}"
     pid = process.listener_of(address.port)
     who = process.describe(pid) if pid is not None else "a process that we may not look at"
-    return f"cannot listen on {address}: the port is in use by {who}; choose another one with --listen"
+    return f"cannot listen on {address}: the port is in use by {who}; choose another one with {flag}"

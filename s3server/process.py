@@ -36,10 +36,10 @@ def environment(pid: int) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition("=") for line in _strings(pid, "environ"))}
 
 
-def listening_ports(pid: int) -> set[int]:
-    """Return the TCP ports that a process listens on."""
-    mine = set(_socket_inodes(pid))
-    return {port for port, inode in _listeners() if inode in mine}
+def listening_ports(pid: int) -> list[int]:
+    """Return the TCP ports that a process listens on, in the order in which it opened them (by descriptor)."""
+    listeners = {inode: port for port, inode in _listeners()}
+    return [listeners[inode] for inode in _socket_inodes(pid) if inode in listeners]
 
 
 def listener_of(port: int) -> int | None:
@@ -65,7 +65,7 @@ def _strings(pid: int, name: str) -> list[str]:
 
 def _socket_inodes(pid: int) -> Iterator[str]:
     try:
-        links = list((PROC / str(pid) / "fd").iterdir())
+        links = sorted((PROC / str(pid) / "fd").iterdir(), key=lambda link: int(link.name))
     except OSError:
         return
     for link in links:

@@ -266,6 +266,12 @@ def _start(home: Home, settings: ServerConfig, flags: Sequence[str]) -> int:
     url = _url(gateway.pid, settings) or ""
     print(f"Started (PID: {gateway.pid})")
     print(f"  address: {url} (listens on {settings.listen})")
+    if settings.web_listen:
+        from s3server.startup import client_url
+
+        ports = process.listening_ports(gateway.pid)
+        where = settings.web_listen._replace(port=settings.web_listen.port or ports[-1])
+        print(f"  admin:   {client_url(where, settings.tls_cert is not None)} (no login: keep it to yourself)")
     print(f"  store:   {settings.store}")
     print(f"  log:     {log}")
     print(f"  PID:     {gateway.pid} in {home.pid_file}")
@@ -341,7 +347,7 @@ def _url(pid: int, settings: ServerConfig) -> str | None:
     if listen.port == 0:
         if not (ports := process.listening_ports(pid)):
             return None
-        listen = listen._replace(port=min(ports))
+        listen = listen._replace(port=ports[0])  # the admin listener is opened after it
     return client_url(listen, settings.tls_cert is not None)
 
 

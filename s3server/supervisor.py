@@ -53,14 +53,20 @@ def run(config: ServerConfig, ready_file: Path | None = None) -> int:
     ``ready_file``: gets the address, as ``host:port``, once all workers accept connections; removed at the end.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    opened: list[Listener] = []
     try:
         listener = Listener(config.listen, config.tls_cert, config.tls_key)
+        opened.append(listener)
+        admin = _open_admin(config)
+        opened += [admin.listener] if admin else []
     except ListenError as error:
+        for each in opened:
+            each.server_close()
         print(error, file=sys.stderr, flush=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return 1
     _raise_descriptor_limit()
-    supervisor = _Supervisor(config, listener)
+    supervisor = _Supervisor(config, listener, admin)
     try:
         if (code := supervisor.start()) is not None:
             supervisor.end()
@@ -68,6 +74,8 @@ def run(config: ServerConfig, ready_file: Path | None = None) -> int:
         address = listener.address
         url = startup.client_url(address, listener.secure)
         LOGGER.info("ready: %s (%s, %d workers)", url, address, config.workers)
+        if admin:
+            LOGGER.info("admin: %s", startup.client_url(admin.listener.address, admin.listener.secure))
         if ready_file is not None:
             _publish(ready_file, address)
         supervisor.watch()
@@ -75,8 +83,19 @@ def run(config: ServerConfig, ready_file: Path | None = None) -> int:
     finally:
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
-        listener.server_close()
+        for each in opened:
+            each.server_close()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _open_admin(config: ServerConfig) -> worker.Admin | None:
+    """Raises ListenError."""
+    if config.web_listen is None:
+        return None
+    from s3server.metrics import Metrics
+
+    listener = Listener(config.web_listen, config.tls_cert, config.tls_key, "--web-listen")
+    return worker.Admin(listener, Balance(config.workers), Metrics(config.workers))
 
 
 def _raise_descriptor_limit() -> None:
@@ -92,9 +111,10 @@ def _publish(path: Path, address: Address) -> None:
 
 
 class _Supervisor:
-    def __init__(self, config: ServerConfig, listener: Listener) -> None:
+    def __init__(self, config: ServerConfig, listener: Listener, admin: worker.Admin | None) -> None:
         self._config = config
         self._listener = listener
+        self._admin = admin
         self._balance = Balance(config.workers)
         self._slots = [_Slot() for _ in range(config.workers)]
         self._ready_read, self._ready_write = os.pipe()
@@ -149,7 +169,7 @@ class _Supervisor:
         code = 70  # EX_SOFTWARE, unless the worker comes to say otherwise
         try:
             os.close(self._ready_read)
-            code = worker.run(self._config, self._listener, self._balance, index, self._tell_ready)
+            code = worker.run(self._config, self._listener, self._balance, index, self._tell_ready, self._admin)
         except Exception:  # nothing must return into the supervisor's code in this process
             LOGGER.exception("worker %d failed", index)
         finally:
@@ -202,6 +222,9 @@ class _Supervisor:
                 if slot.pid == pid:
                     slot.pid = 0
                     self._balance.clear(index)
+                    if self._admin:
+                        self._admin.balance.clear(index)
+                        self._admin.metrics.say(index, {})
                     ended.append(index)
                     LOGGER.info("worker %d (PID %d) ended: %s", index, pid, _how(status))
 

@@ -161,7 +161,7 @@ class Gateway:
     def _is_ready(self) -> bool:
         if len(self.worker_pids) < self.workers or not (ports := process.listening_ports(self.pid)):
             return False
-        self.endpoint = f"{'https' if self.certificate else 'http'}://127.0.0.1:{min(ports)}"
+        self.endpoint = f"{'https' if self.certificate else 'http'}://127.0.0.1:{ports[0]}"
         with closing(self.connect(timeout=2.0)) as connection:
             try:
                 connection.request("GET", "/healthz")

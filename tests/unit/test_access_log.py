@@ -80,3 +80,15 @@ def test_lines_are_written_as_they_are(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_level_above_info_wants_none(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "test.access")
     assert not AccessLog(logging.getLogger("test.access")).enabled
+
+
+def test_batches_are_told_of_whether_logged_or_not(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "test.access")
+    told: list[Entry] = []
+    log = AccessLog(logging.getLogger("test.access"), told.extend)
+    assert log.enabled
+    log.add(ENTRY)
+    log.add(ENTRY)
+    log.flush()
+    log.flush()
+    assert told == [ENTRY, ENTRY] and not caplog.records

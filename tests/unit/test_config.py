@@ -87,10 +87,6 @@ def test_flag_over_environment_over_file(home: Path, name: str) -> None:
 def test_every_setting_is_flag_variable_and_key(home: Path, name: str) -> None:
     kind = SETTINGS[name].kind
     text, value = next((t, kind.parse(t)) for t in CANDIDATES if _parses(kind, t))
-    if name == "web_listen":
-        with pytest.raises(ConfigError, match="web_listen: not yet"):
-            load(home, f"--web-listen={text}")
-        return
     partner = {"tls_cert": ["--tls-key=/key"], "tls_key": ["--tls-cert=/cert"]}.get(name, [])
     toml = f"[s3_gateway]\n{name} = {text if kind.toml[0] in (int, float, bool) else repr(text)}\n"
     flag = "--" + name.replace("_", "-")
@@ -363,3 +359,9 @@ def test_readme_has_the_settings_as_they_are_defined() -> None:
 
 def test_every_field_is_a_setting_or_derived() -> None:
     assert {f.name for f in dataclasses.fields(ServerConfig)} - set(SETTINGS) == {"home", "conf", "warnings"}
+
+
+def test_two_listeners_need_two_addresses(home: Path) -> None:
+    with pytest.raises(ConfigError, match="web_listen: 127.0.0.1:9900 is where S3 is served"):
+        load(home, "--listen=127.0.0.1:9900", "--web-listen=127.0.0.1:9900")
+    assert load(home, "--listen=127.0.0.1:0", "--web-listen=127.0.0.1:0").web_listen == Address("127.0.0.1", 0)

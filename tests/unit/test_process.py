@@ -34,7 +34,7 @@ def test_a_child_with_an_odd_command_line() -> None:
 def test_nobody() -> None:
     assert process.start_ticks(NOBODY) is None
     assert process.arguments(NOBODY) == [] and process.environment(NOBODY) == {}
-    assert process.listening_ports(NOBODY) == set()
+    assert process.listening_ports(NOBODY) == []
     assert process.describe(NOBODY) == f"PID {NOBODY}"
 
 
