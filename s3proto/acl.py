@@ -6,7 +6,7 @@ the version that it reads.  Grants are those of canned ACLs: no single users, no
 
 A bucket's owner may do everything in it, also with objects that others put there (as if each had the canned ACL
 bucket-owner-full-control): so what owners do costs no look at any object.  Reading and changing ACLs is for owners
-only, and a key with a policy of its own (``restricted``) is denied what is public, too.
+only.  What the policy of a key denies it is denied before anybody asks here (``s3proto.auth.authorize``).
 
 Follows "Access control list (ACL) overview", "Canned ACL", "Mapping of ACL permissions and access policy permissions"
 (Amazon S3 User Guide).
@@ -60,8 +60,6 @@ _OF_OBJECT_OWNERS = frozenset(
 def bucket_access(principal: Principal | None, action: str, bucket: BucketInfo) -> Access:
     """Tell how far ``principal`` (None: anonymous) gets with ``action`` on a bucket or on an object in it."""
     if principal is not None:
-        if principal.restricted:
-            return Access.DENIED
         if principal.administrator or principal.owner.id == bucket.owner.id:
             return Access.OWNER
     if (permission := _ON_BUCKETS.get(action)) is not None:

@@ -22,6 +22,7 @@ from s3proto.errors import AccessDenied, InvalidAccessKeyId, InvalidArgument, In
 from s3proto.http import Headers, RequestHead
 from s3proto.model import Access, ObjectAttributes, ObjectInfo, OpenedObject, Principal
 from s3proto.names import Target, parse_query
+from s3proto.policy import CONDITION_KEYS, resource_name
 from s3proto.sigv4 import ChunkSeed, PayloadKind, PayloadSpec, payload_kind
 
 Found = TypeVar("Found", ObjectInfo, OpenedObject)
@@ -161,11 +162,50 @@ def authorize(
     ``owner_header`` names the header with the expected owner of ``bucket`` (a copy's source has its own).
     Raises AccessDenied, NoSuchBucket.
     """
+    if not (bucket and key is None and action in _PER_KEY) and not permitted(identity, action, bucket, key):
+        raise AccessDenied()
     expected_owner = identity.head.headers.get(owner_header)
     access = yield from CheckAccess(identity.principal, action, bucket, key, expected_owner)
     if access is Access.DENIED:
         raise AccessDenied()
     return access
+
+
+_PER_KEY = frozenset({"s3:DeleteObject"})
+"""What DeleteObjects does to each key in its document, as the operation asks ``permitted`` about each."""
+_WITH_ACL = {"s3:PutObject": "s3:PutObjectAcl", "s3:CreateBucket": "s3:PutBucketAcl"}
+"""What ``x-amz-acl`` asks for besides."""
+
+
+def permitted(identity: Identity, action: str, bucket: str | None, key: str | None) -> bool:
+    """Tell whether the policy of the key that signed lets it do ``action``; true where it has none."""
+    principal = identity.principal
+    if principal is None or (policy := principal.policy) is None:
+        return True
+    actions = [action]
+    if (besides := _WITH_ACL.get(action)) and "x-amz-acl" in identity.head.headers:
+        actions.append(besides)
+    resource, user = resource_name(bucket, key), principal.owner.display_name
+    return all(policy.allows(each, resource, user, lambda: _condition_values(identity)) for each in actions)
+
+
+def _condition_values(identity: Identity) -> dict[str, str]:
+    """What conditions of policies are about (``policy.CONDITION_KEYS``), as far as the request says it."""
+    head, principal = identity.head, identity.principal
+    assert principal is not None
+    query = dict(reversed(parse_query(head.raw_query)))
+    found: dict[str, str | None] = {
+        "aws:securetransport": "true" if head.secure else "false",
+        "aws:username": principal.owner.display_name,
+        "aws:userid": principal.owner.id,
+        "aws:referer": head.headers.get("referer"),
+        "aws:useragent": head.headers.get("user-agent"),
+        "s3:versionid": query.get("versionId"),
+    }
+    for name in CONDITION_KEYS.difference(found):
+        plain = name.removeprefix("s3:")
+        found[name] = head.headers.get(plain) if plain.startswith("x-amz-") else query.get(plain)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def reading(
@@ -183,7 +223,7 @@ def reading(
     try:
         found = yield from look
     except NoSuchKey:
-        if access is Access.OBJECT:
+        if access is Access.OBJECT or not permitted(identity, "s3:ListBucket", bucket, None):
             yield from authorize(identity, "s3:ListBucket", bucket)
         raise
     info = found.info if isinstance(found, OpenedObject) else found

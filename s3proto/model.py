@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
 
+from s3proto.policy import Policy
+
 Pairs = tuple[tuple[str, str], ...]
 PRIVATE = "private"
 """The canned ACL of what was given none: its owner has full control, nobody else any."""
@@ -33,8 +35,8 @@ class Principal:
     access_key_id: str
     administrator: bool = False
     """True for keys without a user: the one owner, who may do everything."""
-    restricted: bool = False
-    """True for keys with a policy that this version cannot evaluate yet: denied everything."""
+    policy: Policy | None = None
+    """What the key may do of all that its user may; None: all of it."""
 
 
 class Access(Enum):

@@ -10,16 +10,18 @@ never logged.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from getpass import getpass
 from io import TextIOWrapper
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from curvinefs.api import FsError
 from s3server import __version__, config, credentials_file, log, service, startup
@@ -100,7 +102,10 @@ def _label_arguments(parser: SettingsParser) -> None:
         "--user", metavar="NAME", help="whose key it is (default: the one owner, who may do everything)"
     )
     parser.add_argument(
-        "--policy", metavar="POLICY", help="readonly, readwrite, writeonly or a file (not yet in this version)"
+        "--policy",
+        metavar="POLICY",
+        help="what the key may do of all that its user may: readonly, readwrite, writeonly, or a file with a policy "
+        "document as AWS has them (Statement, Effect, Action, Resource, Condition); default: everything",
     )
 
 
@@ -121,13 +126,12 @@ def _list_arguments(parser: SettingsParser) -> None:
 
 def credential_add(settings: ServerConfig, options: Namespace) -> int:
     secret = _typed_secret() if options.secret_key == "-" else options.secret_key
-    _check_labels(options)
+    labels = _labels(options)
     try:
         credentials_file.check(options.access_key, secret)
     except CredentialError as error:
         raise ConfigError(str(error)) from None
     print("Adding credential ...")
-    labels = {"description": options.description, "user": options.user}
     _file(settings).add(Credential(options.access_key, Secret(secret), int(time.time()), **labels))
     return _done(settings, f"Added {options.access_key}")
 
@@ -137,8 +141,7 @@ def _typed_secret() -> str:
 
 
 def credential_generate(settings: ServerConfig, options: Namespace) -> int:
-    _check_labels(options)
-    made = credentials_file.generated(options.user, options.description)
+    made = replace(credentials_file.generated(), **_labels(options))
     _file(settings).add(made)
     _done(settings, f"Generated {made.access_key}")
     _print_pair(made.access_key, made.secret)
@@ -165,7 +168,7 @@ def credential_list(settings: ServerConfig, options: Namespace) -> int:
             "Enabled": "Yes" if credential.enabled else "No",
             "Description": credential.description,
             "User": credential.user,
-            "Policy": None if credential.policy is None else "set: refused everything until policies exist",
+            "Policy": credential.policy if isinstance(credential.policy, str | None) else json.dumps(credential.policy),
         }
         for name, value in rows.items():
             if value is not None:
@@ -240,13 +243,30 @@ def _done(settings: ServerConfig, what: str) -> int:
     return 0
 
 
-def _check_labels(options: Namespace) -> None:
-    if options.policy is not None:
-        raise ConfigError("--policy: not yet in this version")
+def _labels(options: Namespace) -> dict[str, Any]:
+    """What a new key is given besides its secret.  Raises ConfigError."""
     try:
         credentials_file.check_labels(options.user, options.description)
     except CredentialError as error:
         raise ConfigError(str(error)) from None
+    return {"description": options.description, "user": options.user, "policy": _policy(options.policy)}
+
+
+def _policy(said: str | None) -> Any:
+    """A name, or the document in a file of that name.  Raises ConfigError."""
+    from s3proto import policy  # late: only who makes keys needs it
+
+    if said is None or said in policy.CANNED:
+        return said
+    try:
+        text = Path(said).read_bytes()
+        policy.parse(text)
+    except OSError as error:
+        names = ", ".join(policy.CANNED)
+        raise ConfigError(f"--policy: must be {names} or a file; {said}: {error.strerror}") from None
+    except policy.PolicyError as error:
+        raise ConfigError(f"--policy: {said}: {error}") from None
+    return json.loads(text)
 
 
 def _print_pair(access_key: str, secret: Secret | None) -> None:

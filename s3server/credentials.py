@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from s3proto import sigv4
+from s3proto import policy, sigv4
 from s3proto.commands import LookupSigningKey, SignV2
 from s3proto.model import Principal, SignatureV2, SigningKey
 from s3server import credentials_file, process
@@ -40,11 +40,15 @@ MAX_DERIVED = 4096
 
 
 def principal(credential: Credential) -> Principal:
-    """Return who signs with a key."""
-    restricted = credential.policy is not None
-    if credential.user is None:
-        return Principal(ADMINISTRATOR, credential.access_key, administrator=not restricted, restricted=restricted)
-    return Principal(owner_of(credential.user), credential.access_key, restricted=restricted)
+    """Return who signs with a key; one whose policy makes no sense may do nothing."""
+    owner = ADMINISTRATOR if credential.user is None else owner_of(credential.user)
+    limits: policy.Policy | None = None
+    try:
+        limits = credentials_file.policy_of(credential)
+    except policy.PolicyError as error:
+        log.error("%s: its policy %s; it may do nothing", credential.access_key, error)
+        limits = policy.NOTHING
+    return Principal(owner, credential.access_key, administrator=credential.user is None, policy=limits)
 
 
 @dataclass(frozen=True, slots=True)

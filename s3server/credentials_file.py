@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from s3proto import policy
+from s3proto.policy import Policy, PolicyError
 from s3server.credentials_place import CredentialError, DiskPlace, Kept, Place
 
 T = TypeVar("T")
@@ -58,7 +60,7 @@ class Credential:
     user: str | None = None
     """Whose key it is; None: the one owner, who may do everything."""
     policy: Any = None
-    """Anything but None restricts the key."""
+    """What the key may do of all that its user may: a name of ``policy.CANNED`` or a document; None: all of it."""
 
     @property
     def deleted(self) -> bool:
@@ -164,6 +166,18 @@ def check(access_key: str, secret: str) -> None:
         raise CredentialError(f"access key: must be {ACCESS_KEY_RULE}")
     if not 16 <= len(secret) <= 64 or not secret.isprintable() or any(c.isspace() for c in secret):
         raise CredentialError(f"secret key: must be {SECRET_RULE}")
+
+
+def policy_of(credential: Credential) -> Policy | None:
+    """Return what limits a key; None: nothing.  Raises PolicyError."""
+    said = credential.policy
+    if said is None:
+        return None
+    if isinstance(said, str):
+        if (canned := policy.CANNED.get(said)) is None:
+            raise PolicyError(f"must be a document, or one of {', '.join(policy.CANNED)}")
+        return canned
+    return policy.policy_of(said)
 
 
 def check_labels(user: str | None, description: str | None) -> None:

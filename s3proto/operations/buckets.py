@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 
 from s3proto import checksums, commands, conditions, listing, metadata, xml
+from s3proto.auth import permitted
 from s3proto.commands import Steps
 from s3proto.errors import (
+    AccessDenied,
     BucketAlreadyOwnedByYou,
     IllegalLocationConstraintException,
     InternalError,
@@ -173,7 +175,7 @@ def delete_objects(request: S3Request) -> Steps[Response]:
     if not 1 <= len(entries) <= MAX_DELETED:
         raise MalformedXML
     quiet = (root.get("Quiet") or "").strip().lower() == "true"
-    refused = {entry: error for entry in entries if (error := _key_error(entry))}
+    refused = {entry: error for entry in entries if (error := _key_error(request, entry))}
     asked = tuple(entry for entry in entries if entry not in refused)
     results: list[DeleteResult] = [DeleteResult(entry.key, entry.version_id, refused[entry]) for entry in refused]
     if asked:
@@ -195,12 +197,13 @@ def _delete_entry(element: xml.Element) -> DeleteEntry:
     )
 
 
-def _key_error(entry: DeleteEntry) -> S3Error | None:
+def _key_error(request: S3Request, entry: DeleteEntry) -> S3Error | None:
     try:
         check_key(entry.key)
     except KeyTooLongError as error:
         return error
-    return None
+    action = "s3:DeleteObjectVersion" if entry.version_id else "s3:DeleteObject"
+    return None if permitted(request.identity, action, request.bucket, entry.key) else AccessDenied()
 
 
 def _size(text: str) -> int:

@@ -42,8 +42,6 @@ class ObjectStore(Multipart):
     @mapped
     def check_access(self, command: c.CheckAccess) -> Access:
         who, name = command.principal, command.bucket
-        if who is not None and who.restricted:
-            return Access.DENIED
         if name is None or command.action == "s3:CreateBucket":
             return Access.DENIED if who is None else Access.OWNER
         access = _access(command, self.buckets.info(name))

@@ -105,7 +105,8 @@ def test_version(run: Run) -> None:
         ["credential", "add", "--access-key", "short", "--secret-key", SECRET],
         ["credential", "add", "--access-key", KEY, "--secret-key", "short"],
         ["credential", "add", "--access-key", KEY, "--secret-key"],
-        [*ADD, "--policy", "readonly"],
+        [*ADD, "--policy", "/nowhere/at/all.json"],
+        [*ADD, "--policy", "/dev/null"],
         [*ADD, "--user", "curvine"],
         ["credential", "generate", "--policy", "x"],
         ["credential", "disable"],
@@ -236,3 +237,24 @@ def test_a_warning_of_an_old_key_is_shown_and_no_error(run: Run, home: Path) -> 
     (home / "conf" / "curvine-cluster.toml").write_text("[s3_gateway]\nweb_port = 9003\n")
     assert run("check") == 0 and "web_port is not used any more" in run.out
     assert run(*ADD) == 0 and "web_port is not used any more" in run.err
+
+
+def test_policies(run: Run, home: Path, tmp_path: Path) -> None:
+    document = {"Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::b/*"}]}
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps(document))
+    assert run(*ADD, "--policy", str(path)) == 0
+    assert run("credential", "generate", "--policy", "readonly", "--user", "ann") == 0
+    path.unlink()  # it has been read
+    kept = [json.loads(line)["policy"] for line in file(home).read_text().splitlines()]
+    assert kept == [document, "readonly"]
+    assert run("credential", "rotate", KEY) == 0
+    assert run("credential", "list") == 0
+    assert f"   Policy: {json.dumps(document)}" in run.out and "   Policy: readonly" in run.out
+
+
+def test_a_policy_that_cannot_be_decided_by_is_refused(run: Run, home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text('{"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*", "Principal": "*"}}')
+    assert run(*ADD, "--policy", str(path)) == 2
+    assert f"--policy: {path}: Statement 1: Principal is not supported" in run.err and not file(home).exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from s3proto import sigv4
+from s3proto import policy, sigv4
 from s3proto.commands import LookupSigningKey, SignV2
 from s3server import credentials, credentials_file
 from s3server.credentials import CredentialStore
@@ -83,13 +83,32 @@ def test_no_key_where_there_is_no_enabled_one(file: CredentialsFile, change: str
 
 def test_principals() -> None:
     owner = credentials.principal(Credential(KEY, Secret(SECRET), 1))
-    assert owner.administrator and not owner.restricted and owner.owner.display_name == "curvine"
+    assert owner.administrator and owner.policy is None and owner.owner.display_name == "curvine"
     ann = credentials.principal(Credential(KEY, Secret(SECRET), 1, user="ann"))
-    assert not ann.administrator and not ann.restricted
+    assert not ann.administrator and ann.policy is None
     assert ann.owner.id == hashlib.sha256(b"curvine-s3-user:ann").hexdigest() and ann.owner.display_name == "ann"
-    for user in (None, "ann"):
-        limited = credentials.principal(Credential(KEY, Secret(SECRET), 1, user=user, policy={"Version": "2012-10-17"}))
-        assert limited.restricted and not limited.administrator
+
+
+@pytest.mark.parametrize("user", [None, "ann"])
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("readonly", policy.CANNED["readonly"]),
+        (
+            {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}},
+            policy.Policy((policy.Statement(True, ("*",), ("*",)),)),
+        ),
+        ("readall", policy.NOTHING),
+        ({"Version": "2012-10-17"}, policy.NOTHING),
+        (["readonly"], policy.NOTHING),
+        (7, policy.NOTHING),
+        (False, policy.NOTHING),
+    ],
+)
+def test_policies_of_keys(user: str | None, said: object, meant: policy.Policy) -> None:
+    """One that makes no sense allows nothing."""
+    limited = credentials.principal(Credential(KEY, Secret(SECRET), 1, user=user, policy=said))
+    assert limited.policy == meant and limited.administrator is (user is None)
 
 
 def test_a_change_is_noticed_after_the_interval_and_not_before(file: CredentialsFile) -> None:

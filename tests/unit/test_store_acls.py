@@ -167,7 +167,6 @@ def test_what_has_no_bucket_is_not_for_anonymous(shop: Shop) -> None:
     for command in (c.CheckAccess(None, "s3:ListAllMyBuckets"), c.CheckAccess(None, "s3:CreateBucket", "new")):
         assert shop.store.check_access(command) is Access.DENIED
         assert shop.store.check_access(replace(command, principal=BOB)) is Access.OWNER
-        assert shop.store.check_access(replace(command, principal=replace(BOB, restricted=True))) is Access.DENIED
 
 
 def test_a_directory_that_becomes_a_bucket_of_ours(shop: Shop) -> None:
