@@ -69,6 +69,10 @@ class LockTimeout(FsError):
     """A lock could not be had in time, or was held for too long to go on safely."""
 
 
+class LockLost(LockTimeout):
+    """The store may have forgotten who holds a lock: others may have it.  Nothing was done: take it again, and look."""
+
+
 class Corrupt(FsError):
     """The store answered something that cannot be (I/O error, impossible metadata)."""
 
@@ -197,7 +201,11 @@ class PartRef(NamedTuple):
 
 class HeldLock(Protocol):
     def check(self) -> None:
-        """LockTimeout when the lock has been held for so long that others may have broken it."""
+        """LockTimeout when the lock has been held for so long that others may have broken it.
+
+        To be called before each change that the lock is for: it also sees to it that this is refused (LockTimeout,
+        LockLost) when it could only be made later, or after the store may have forgotten the lock.
+        """
 
 
 class FileSystem(Protocol):
@@ -237,8 +245,12 @@ class FileSystem(Protocol):
     def set_x_attr(self, path: str, x_attr: Mapping[str, bytes | None]) -> None:
         """Set attributes (None removes), each atomically.  NotFound."""
 
-    def delete(self, path: str) -> None:
-        """Remove a file or an empty directory.  NotFound, DirectoryNotEmpty."""
+    def delete(self, path: str, inode: int | None = None) -> None:
+        """Remove a file or an empty directory.  NotFound, DirectoryNotEmpty.
+
+        ``inode``: what the caller found there.  It must be given where others may put something else there as soon as
+        it has gone: a file system that does not know whether it was removed removes nothing else.
+        """
 
     def delete_directory(self, path: str) -> None:
         """Remove an empty directory, but never the file that somebody puts in its place after all others who call

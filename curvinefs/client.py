@@ -211,9 +211,9 @@ class CurvineFileSystem:
         except NotFound as error:
             raise self._missing(error, path) from error
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, inode: int | None = None) -> None:
         try:
-            self._calls.delete(path)
+            self._calls.delete(path, inode)
         except NotFound as error:
             raise self._missing(error, path) from error
 
@@ -221,11 +221,12 @@ class CurvineFileSystem:
         """The master deletes a file as willingly: so one of us at a time looks and deletes."""
         self._want_empty(path)
         with self._locks.hold(f"//delete{path}", _DELETING_S) as held:
-            self._want_empty(path)
+            inode = self._want_empty(path)
             held.check()
-            self._calls.delete(path)
+            self._calls.delete(path, inode)
 
-    def _want_empty(self, path: str) -> None:
+    def _want_empty(self, path: str) -> int:
+        """The directory's inode."""
         try:
             status = self._calls.status(path)
         except NotFound as error:
@@ -234,6 +235,7 @@ class CurvineFileSystem:
             raise NotADirectory(path)
         if status.children_num:
             raise DirectoryNotEmpty(path)
+        return int(status.id)
 
     def delete_many(self, paths: Iterable[str]) -> Sequence[FsError | None]:
         """In order: a directory may follow its last entry."""

@@ -260,7 +260,7 @@ class LocalFileSystem:
         except OSError as error:
             raise self._refusal(path, error) from error
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str, inode: int | None = None) -> None:
         self._delete(path, self._unlink)
 
     def delete_directory(self, path: str) -> None:

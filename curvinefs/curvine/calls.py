@@ -37,11 +37,10 @@ from curvinefs.api import (
     Unavailable,
 )
 from curvinefs.curvine.errors import Refused, Renewed, ReplyLost, fs_error, least_block_size
-from curvinefs.curvine.master import Master
+from curvinefs.curvine.master import Life, Master
 from curvinefs.curvine.mounts import Mounts
 from curvinefs.curvine.options import Options, component_of
 from curvinefs.curvine.paths import checked, listable, split
-from curvinefs.curvine.pool import Address
 from curvinefs.curvine.retry import Code
 from curvinefs.proto import curvine_pb2 as pb
 
@@ -73,15 +72,11 @@ class Known(NamedTuple):
     inode: int
     len: int
     is_complete: bool
-    life: tuple[Address, int] | None
+    life: Life | None
 
     def is_at(self, status: pb.FileStatusProto | None) -> bool:
         """Whether that is it; the length of a directory is how many entries it has."""
-        return status is not None and (status.id, status.len, status.is_complete) == (
-            self.inode,
-            self.len,
-            self.is_complete,
-        )
+        return status is not None and (status.id, status.len, status.is_complete) == self[:3]
 
 
 def block_id(inode: int, number: int) -> int:
@@ -201,8 +196,11 @@ class Calls:
                 doubt = error
         raise Unavailable(f"{path}: {doubt}") from doubt
 
-    def delete(self, path: str) -> None:
-        """A file or empty directory.  NotFound, DirectoryNotEmpty."""
+    def delete(self, path: str, inode: int | None = None) -> None:
+        """A file or empty directory.  NotFound, DirectoryNotEmpty.
+
+        ``inode``: what the caller knows to be there; after a lost reply nothing else is deleted.
+        """
         split(self._served(path))
         request = pb.DeleteRequest(path=path, recursive=False)
         doubt: ReplyLost | None = None
@@ -217,6 +215,8 @@ class Calls:
                 raise refusal from error
             except ReplyLost as error:
                 doubt = error
+                if inode is not None and getattr(self.find(path), "id", None) != inode:
+                    return
         raise Unavailable(f"{path}: {doubt}") from doubt
 
     def discard(self, path: str, inode: int | None) -> None:
@@ -231,7 +231,7 @@ class Calls:
             there = self.find(path) if inode is None else None
             if inode is None and (there is None or there.is_dir or there.is_complete or there.len):
                 return
-            self.delete(path)
+            self.delete(path, inode)
         except (Unavailable, LockTimeout):
             self._discarded.append((path, inode))
         except FsError:
@@ -280,7 +280,7 @@ class Calls:
         raise Unavailable(f"{source} -> {destination}: {doubt}") from doubt
 
     @property
-    def life(self) -> tuple[Address, int] | None:
+    def life(self) -> Life | None:
         """See Master.life."""
         return self.master.life
 
@@ -327,9 +327,9 @@ class Calls:
         Unless ``exact``, a block size is raised to ``least_block_size``.  AlreadyExists, NotFound, NotADirectory.
         """
         split(self._served(path))
-        block_size = block_size if exact else max(block_size, self.least_block_size)
         if not 0 < block_size <= MAX_BLOCK_SIZE:
             raise ValueError(f"a block of {block_size} bytes")
+        block_size = block_size if exact else max(block_size, self.least_block_size)
         options = pb.CreateFileOptsProto(
             create_flag=0,
             create_parent=False,
@@ -415,7 +415,7 @@ class Calls:
         recorded: int = 0,
         x_attr: Mapping[str, bytes] | None = None,
         mtime_ms: int | None = None,
-    ) -> tuple[Address, int] | None:
+    ) -> Life | None:
         """Publish ``length`` bytes, of which earlier calls recorded ``recorded``, and attributes with them.
 
         The life of the master that knows of it.

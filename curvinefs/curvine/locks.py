@@ -10,6 +10,7 @@ Rules
 - The master would keep a dead holder's lock for five minutes.  A waiter that has seen one holding for STALE_S releases
   it in the holder's name; a holder asks ``check`` before it acts, which refuses from SAFE_S on, and after which nothing
   is sent to a master when it is older.  Both are measured by clocks of their own, so clocks need not agree.
+- A master that died may have forgotten a lock.  So what is done under it is sent only to the one that granted it.
 - A lock that is to last is taken again every RENEW_S by a thread of its own while its holder works, which makes it
   another holding for those who wait.  That thread has ended when the lock is released.
 - A release that no master heard of is owed, and made up for after the next one that is heard.
@@ -29,6 +30,7 @@ from contextlib import contextmanager, nullcontext
 
 from curvinefs.api import AlreadyExists, FsError, LockTimeout, NotFound
 from curvinefs.curvine.calls import Calls, LockRange
+from curvinefs.curvine.master import Life
 from curvinefs.proto import curvine_pb2 as pb
 
 SAFE_S = 5.0
@@ -40,12 +42,14 @@ _MOST_OWED, _AT_ONCE = 10_000, 16
 
 
 class CurvineLock:
-    __slots__ = ("_name", "since", "_calls", "_clock")
+    __slots__ = ("_name", "since", "_life", "_calls", "_clock")
 
-    def __init__(self, name: str, since: float, calls: Calls, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, since: float, life: Life | None, calls: Calls, clock: Callable[[], float]) -> None:
+        """``life``: of the master that granted it."""
         self._name = name
         self.since = since
         """Before the lock was asked for, the last time that it was granted."""
+        self._life = life
         self._calls = calls
         self._clock = clock
 
@@ -53,7 +57,7 @@ class CurvineLock:
         age = self._clock() - self.since
         if age > SAFE_S:
             raise LockTimeout(f"{self._name}: held for {age:.1f} s")
-        self._calls.master.not_after(time.monotonic() + SAFE_S - age)
+        self._calls.master.not_after(time.monotonic() + SAFE_S - age, self._life)
 
 
 class _Queue:
@@ -97,7 +101,8 @@ class Locks:
             if not queue.turn.acquire(timeout=timeout_s):
                 raise LockTimeout(f"{name}: not free within {timeout_s} s")
             try:
-                held = CurvineLock(name, self._wait(name, lock, deadline), self._calls, self._clock)
+                since = self._wait(name, lock, deadline)
+                held = CurvineLock(name, since, self._calls.life, self._calls, self._clock)
                 try:
                     with self._calls.master.limited(), self._renewed(lock, held) if lasting else nullcontext():
                         yield held

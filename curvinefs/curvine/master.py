@@ -6,7 +6,8 @@ calls ask everybody once and give up, until somebody answers: an outage holds fe
 
 Rules
 - After an error that says nothing of what was done (RAFT, TIMEOUT), "exists" and "not found" may be our own doing.
-- What is done under a lock is never sent when the lock may have passed to others, however long the leader was missing.
+- What is done under a lock is never sent when the lock may have passed to others: however long the leader was missing,
+  and to no master but the one that granted it, for another one may have forgotten it.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from curvinefs.api import Corrupt, LockTimeout, Unavailable
+from curvinefs.api import Corrupt, LockLost, LockTimeout, Unavailable
 from curvinefs.curvine.errors import ConnectionLost, Kind, Refused, Renewed, ReplyLost
 from curvinefs.curvine.frames import Request, decode_error, encode
 from curvinefs.curvine.pool import Address, Connection, Pool
@@ -38,7 +39,16 @@ from curvinefs.curvine.retry import (
 )
 
 M = TypeVar("M", bound=Message)
+Life = tuple[Address, int]
+"""A master's process: see Connection.life."""
 _HOPELESS_S = 10.0
+
+
+class _Limit(NamedTuple):
+    """Until when, monotonic, and to which master's life GUARDED calls may be sent (to none if there are two)."""
+
+    when: float = math.inf
+    lives: frozenset[Life] = frozenset()
 
 
 class Master:
@@ -66,30 +76,32 @@ class Master:
         return time.monotonic() < self._hopeless_until
 
     @property
-    def life(self) -> tuple[Address, int] | None:
+    def life(self) -> Life | None:
         """Of the master that answered this thread's last call: what it said then, it knows as long as it lives."""
-        life: tuple[Address, int] | None = getattr(self._answered, "life", None)
+        life: Life | None = getattr(self._answered, "life", None)
         return life
 
     @contextmanager
     def limited(self) -> Iterator[None]:
         """What not_after says inside ends here."""
-        before = self._last_moment
+        before = self._limits
         try:
             yield
         finally:
-            self._limit.when = before
+            self._limit.now = before
 
-    def not_after(self, when: float) -> None:
-        """From ``when`` (monotonic) on, this thread's GUARDED calls are LockTimeout instead of being sent."""
-        self._limit.when = min(when, self._last_moment)
+    def not_after(self, when: float, life: Life | None = None) -> None:
+        """From ``when`` (monotonic) on, this thread's GUARDED calls are LockTimeout instead of being sent; and LockLost
+        where the master is not that of ``life``."""
+        last, lives = self._limits
+        self._limit.now = _Limit(min(when, last), lives if life is None else lives | {life})
 
     @property
-    def _last_moment(self) -> float:
-        when: float = getattr(self._limit, "when", math.inf)
-        return when
+    def _limits(self) -> _Limit:
+        limit: _Limit = getattr(self._limit, "now", _Limit())
+        return limit
 
-    def call(self, code: Code, request: Message, reply: type[M], *, life: tuple[Address, int] | None = None) -> M:
+    def call(self, code: Code, request: Message, reply: type[M], *, life: Life | None = None) -> M:
         """Ask and wait for the answer; with ``life`` only a master that has lived since then.
 
         Raises Refused; ReplyLost when a change may have happened and ``retry`` forbids to ask again; Renewed;
@@ -100,19 +112,19 @@ class Master:
         req_id = new_id()
         began = time.monotonic()
         give_up = began if began < self._hopeless_until else began + self._patience_s
-        last_moment = self._last_moment if code in GUARDED else math.inf
+        limit = self._limits if code in GUARDED else _Limit()
         doubtful: Address | None = None  # knows whether it did it, if it still lives
         half_done = False  # perhaps, though the master takes it for failed and does it again
         pause, failures = FIRST_PAUSE_S, 0
         why: Exception | None = None
         while True:
-            if time.monotonic() > last_moment:
+            if time.monotonic() > limit.when:
                 if doubtful is not None:
                     raise ReplyLost(f"{code.name}: its lock has grown old") from why
                 raise LockTimeout(f"{code.name}: its lock has grown old") from why
             address = doubtful or self._leader or self._addresses[self._next % len(self._addresses)]
             try:
-                answer = self._exchange(address, code, req_id, body, life)
+                answer = self._exchange(address, code, req_id, body, life, limit.lives)
                 self._leader, self._hopeless_until = address, 0.0
                 return decode(answer, reply)
             except ConnectionLost as error:
@@ -124,7 +136,7 @@ class Master:
                 elif error.sent:
                     doubtful = address
                 why = error
-            except Renewed as error:
+            except (Renewed, LockLost) as error:
                 if doubtful is not None:
                     raise ReplyLost(f"{code.name}: {error}") from error
                 raise
@@ -134,7 +146,7 @@ class Master:
                     if doubtful is not None:
                         raise ReplyLost(f"{code.name}: {error}") from error
                 elif error.kind not in WAIT:
-                    self._leader = address
+                    self._leader, self._hopeless_until = address, 0.0
                     if half_done and error.kind in OWN_DOING:
                         raise ReplyLost(f"{code.name}: {error}") from error
                     raise
@@ -164,14 +176,15 @@ class Master:
             self._next += 1
 
     def _exchange(
-        self, address: Address, code: Code, req_id: int, body: bytes, life: tuple[Address, int] | None
+        self, address: Address, code: Code, req_id: int, body: bytes, life: Life | None, lives: frozenset[Life]
     ) -> bytes:
-        """One request, one reply.  Raises Refused, ConnectionLost, Renewed."""
+        """One request, one reply.  Raises Refused, ConnectionLost, Renewed, LockLost."""
         connection = self._pool.take(address)
-        if life is not None and life != (address, connection.life):
+        here = address, connection.life
+        if life not in (None, here) or not lives <= {here}:
             self._pool.give(connection)
-            raise Renewed(f"{address} began anew, or leads now")
-        self._answered.life = (address, connection.life)
+            raise (Renewed if life not in (None, here) else LockLost)(f"{address} began anew, or leads now")
+        self._answered.life = here
         try:
             connection.send((encode(code, Request.RPC, req_id, header=body),))
             answer = receive_reply(connection, code, Request.RPC, req_id, -1)

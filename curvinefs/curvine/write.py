@@ -21,9 +21,9 @@ from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import Calls, Commit, Known
 from curvinefs.curvine.errors import BlockFailed, ReplyLost
 from curvinefs.curvine.kept import Kept
+from curvinefs.curvine.master import Life
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
-from curvinefs.curvine.pool import Address
 from curvinefs.curvine.replay import LastingBlock
 from curvinefs.curvine.workers import Workers
 from curvinefs.proto import curvine_pb2 as pb
@@ -65,7 +65,7 @@ class CurvineWriter:
         self._commits: list[Commit] = []
         self._recorded = 0
         self._status: FileStatus | None = None
-        self._completed_in: tuple[Address, int] | None = None
+        self._completed_in: Life | None = None
         self._published = False
         self._closed = False
 

@@ -27,7 +27,9 @@ from curvinefs.api import (
     FileStatus,
     FileSystem,
     FsError,
+    HeldLock,
     IsADirectory,
+    LockLost,
     NotADirectory,
     NotFound,
     RenameFlag,
@@ -188,21 +190,21 @@ class Publisher:
     def _turn(self, path: str, lock: str) -> None:
         """Exchange file ``a`` for a directory with ``a`` in it: readers see one or the other, at every moment."""
         aside = f"{path.rpartition('/')[0]}/{temporary_name()}"
-        with self._fs.lock(lock) as held:
-            try:
+        try:
+            with self._fs.lock(lock) as held:
                 if self._fs.status(path).kind is not FileKind.FILE:
                     return
                 self._fs.mkdir(aside, MADE_BY_US)
                 self._fs.link(path, f"{aside}/{SELF}")
                 held.check()
                 self._fs.rename(aside, path, RenameFlag.EXCHANGE)
-            except FsError as error:
-                self._discard(f"{aside}/{SELF}")
-                self._discard(aside)
-                if isinstance(error, (NotFound, NotADirectory)):  # DeleteBucket took it away: the caller looks again
-                    return
-                raise
-            self._discard(aside)  # the file's old name: the contents live on in the directory
+        except FsError as error:
+            self._discard(f"{aside}/{SELF}")
+            self._discard(aside)
+            if isinstance(error, (NotFound, NotADirectory, LockLost)):
+                return  # DeleteBucket took it away, or nothing was done: the caller looks again
+            raise
+        self._discard(aside)  # the file's old name: the contents live on in the directory
 
     def _discard(self, path: str) -> None:
         try:
@@ -244,29 +246,35 @@ class Publisher:
                 pass
             except NotFound:
                 self.lost(spot)
-        while True:
-            with self._fs.lock(spot.lock) as held:
-                found = self.where(spot)
-                condition.check(spot.key, of_status(found[1], spot.key) if found else None)
-                try:
-                    if found is not None and found[0] == spot.path:
-                        held.check()
-                        staged.rename(spot.place.name, RenameFlag.REPLACE)
-                    elif found is None and not self._is_directory(spot.path):
-                        held.check()
-                        staged.rename(spot.place.name, RenameFlag.NO_REPLACE)
-                    else:
-                        self._publish_inside(spot, staged, replace=found is not None)
-                    return
-                except (AlreadyExists, IsADirectory):
-                    # Somebody made a directory or a first object there meanwhile: look again, unless it will not go.
-                    self._refuse_obstacle(spot)
-                except NotFound:
-                    self.lost(spot)
+        while not self._replace(spot, staged, condition):
             if self._clock() > deadline:
                 raise SlowDown()
 
-    def _publish_inside(self, spot: Spot, staged: Staged, *, replace: bool) -> None:
+    def _replace(self, spot: Spot, staged: Staged, condition: Condition) -> bool:
+        """Publish under the key's lock; False: nothing was done, look again."""
+        try:
+            with self._fs.lock(spot.lock) as held:
+                found = self.where(spot)
+                condition.check(spot.key, of_status(found[1], spot.key) if found else None)
+                if found is not None and found[0] == spot.path:
+                    held.check()
+                    staged.rename(spot.place.name, RenameFlag.REPLACE)
+                elif found is None and not self._is_directory(spot.path):
+                    held.check()
+                    staged.rename(spot.place.name, RenameFlag.NO_REPLACE)
+                else:
+                    self._publish_inside(spot, staged, held, replace=found is not None)
+                return True
+        except (AlreadyExists, IsADirectory):
+            # Somebody made a directory or a first object there meanwhile: look again, unless it will not go.
+            self._refuse_obstacle(spot)
+        except LockLost:
+            pass
+        except NotFound:
+            self.lost(spot)
+        return False
+
+    def _publish_inside(self, spot: Spot, staged: Staged, held: HeldLock, *, replace: bool) -> None:
         """Put the object ``a`` into the directory ``a``, held by a file of ours so that it stays a directory."""
         if spot.place.name == MARKER:
             raise AlreadyExists(spot.path)  # a directory of this name is nobody's
@@ -276,6 +284,7 @@ class Publisher:
             raise AlreadyExists(spot.path) from None
         try:
             flags = RenameFlag.REPLACE if replace else RenameFlag.NO_REPLACE
+            held.check()
             staged.rename_to(f"{spot.path}/{SELF}", flags)
         finally:
             hold.close()
@@ -307,19 +316,32 @@ class Publisher:
         if not condition and self.where(spot) is None:
             self._fs.flush(spot.path)  # who removed it may not have come to that
             return False
+        deadline = self._clock() + PATIENCE
+        while True:
+            try:
+                path = self._remove(spot, condition)
+                break
+            except LockLost:
+                if self._clock() > deadline:
+                    raise
+        if path is not None:
+            self.clean(spot, inside=path != spot.path)
+        return path is not None
+
+    def _remove(self, spot: Spot, condition: Condition) -> str | None:
+        """Delete under the key's lock; the path that it had."""
         with self._fs.lock(spot.lock) as held:
             found = self.where(spot)
             condition.check(spot.key, of_status(found[1], spot.key) if found else None)
             if found is None:
                 self._fs.flush(spot.path)
-                return False
+                return None
             held.check()
             try:
-                self._fs.delete(found[0])
+                self._fs.delete(found[0], found[1].id)
             except NotFound:
-                return False
-        self.clean(spot, inside=found[0] != spot.path)
-        return True
+                return None
+            return found[0]
 
     def clean(self, spot: Spot, *, inside: bool = False) -> None:
         """Remove emptied directories that we made, from the key's upwards, never the bucket.

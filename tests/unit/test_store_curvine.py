@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,16 @@ from typing import Any
 import pytest
 
 from curvinefs.client import CurvineFileSystem
+from curvinefs.curvine.errors import Kind, Refused
 from curvinefs.curvine.retry import Code
 from curvinefs.proto import curvine_pb2 as pb
+from s3proto import commands as c
+from s3proto import errors as e
 from s3server.store.uploads import Uploads
 from tests.sim.cluster import Cluster
 from tests.sim.kit import pattern
-from tests.store_kit import Shop
+from tests.sim.server import Fault
+from tests.store_kit import PLAIN, Shop
 
 
 @pytest.fixture
@@ -112,3 +116,126 @@ def test_lock_of_a_long_completion_lasts(shop: Shop, monkeypatch: pytest.MonkeyP
     shop.part("k", upload, 1, b"small")
     shop.complete("k", upload)
     assert shop.get("k") == b"small" and renewing == [True]
+
+
+@pytest.fixture
+def other(cluster: Cluster) -> Iterator[Shop]:
+    """Another gateway."""
+    with closing(cluster.client()) as fs:
+        yield Shop(fs)
+
+
+def first_call(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, before: Callable[[], object]) -> None:
+    """Do something right before a method of ``target`` is called for the first time."""
+    original = getattr(target, name)
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(target, name, original)
+        before()
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(target, name, method)
+
+
+def master_forgets_its_lock(
+    cluster: Cluster,
+    fs: CurvineFileSystem,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    then: Callable[[], object] = lambda: None,
+    *,
+    forget: bool = True,
+) -> None:
+    """The master dies after it granted the next lock, right before ``change`` is asked of it; it may lose the lock."""
+
+    def die() -> None:
+        cluster.kill_master(forget=forget)
+        cluster.start_master()
+        then()
+
+    def granted() -> None:
+        cluster.keep()
+        first_call(monkeypatch, fs._calls, change, die)
+
+    first_call(monkeypatch, fs._calls, "set_lock", granted)
+
+
+@pytest.mark.parametrize("key", ["k", "d"], ids=["file", "in a directory of its name"])
+def test_one_winner_though_a_master_forgets_a_lock(
+    cluster: Cluster, fs: CurvineFileSystem, shop: Shop, other: Shop, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    shop.put("d/x", b"")
+    etag = shop.put(key, b"old")
+    with fs.lock("warm"):
+        pass
+    won: list[str] = []
+    master_forgets_its_lock(
+        cluster, fs, monkeypatch, "rename", lambda: won.append(other.put(key, b"theirs", if_match=etag))
+    )
+    with pytest.raises(e.PreconditionFailed):
+        shop.put(key, b"ours", if_match=etag)
+    assert won and other.get(key) == b"theirs"
+
+
+def test_delete_spares_what_came_when_a_master_forgot_its_lock(
+    cluster: Cluster, fs: CurvineFileSystem, shop: Shop, other: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etag = shop.put("k", b"old")
+    with fs.lock("warm"):
+        pass
+    master_forgets_its_lock(cluster, fs, monkeypatch, "delete", lambda: other.put("k", b"theirs", if_match=etag))
+    with pytest.raises(e.PreconditionFailed):
+        shop.delete("k", if_match=etag)
+    assert other.get("k") == b"theirs"
+
+
+@pytest.mark.parametrize("change", ["put", "delete", "turn"])
+def test_changes_go_on_when_a_master_forgets_their_lock(
+    cluster: Cluster, fs: CurvineFileSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Under another lock, at once: the client notices nothing."""
+    shop.put("k", b"old")
+    with fs.lock("warm"):
+        pass
+    call = "delete" if change == "delete" else "rename"
+    master_forgets_its_lock(cluster, fs, monkeypatch, call, forget=change != "turn")
+    if change == "put":
+        shop.put("k", b"new")
+        assert shop.get("k") == b"new"
+    elif change == "delete":
+        shop.delete("k")
+        assert shop.keys() == []
+    else:
+        shop.put("k/below", b"new")
+        assert [shop.get(key) for key in shop.keys()] == [b"old", b"new"]
+
+
+def test_delete_whose_answer_is_lost_spares_what_came_after(
+    cluster: Cluster, fs: CurvineFileSystem, shop: Shop, other: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was done, its master died, and a new object, which needs no lock, took the name before anybody asked again."""
+    shop.put("k", b"old")
+    cluster.fault(Fault.LOSE_REPLY, Code.DELETE)
+    cluster.fault(Fault.REFUSE, Code.DELETE, error=Refused(Kind.NOT_LEADER, "Not a leader master"))
+
+    def sleep(seconds: float) -> None:
+        patch.undo()
+        other.put("k", b"new")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("curvinefs.curvine.master.time.sleep", sleep)
+        shop.delete("k")
+    assert other.get("k") == b"new"
+
+
+def test_object_in_a_directory_of_its_name_is_replaced_in_time(
+    fs: CurvineFileSystem, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Making the file that holds the directory may take long: others may have the lock by then."""
+    shop.put("d/x", b"")
+    etag = shop.put("d", b"old")
+    body = shop.spool(c.BodyTarget("bkt", "d"), b"ours")
+    monkeypatch.setattr("curvinefs.curvine.locks.SAFE_S", -1.0)
+    with pytest.raises(e.SlowDown):
+        shop.store.put_object(c.PutObject("bkt", "d", body, "0" * 32, PLAIN, if_match=etag))
+    assert shop.get("d") == b"old"
