@@ -109,12 +109,11 @@ class ObjectStore(Multipart):
         try:
             with self.fs.deferred():
                 self._remove_empty(f"/{command.bucket}")
-                self.fs.delete_directory(f"/{command.bucket}")
+                self.buckets.remove(command.bucket)
         except (DirectoryNotEmpty, NotADirectory):
             raise e.BucketNotEmpty(BucketName=command.bucket) from None
         except NotFound:
             raise e.NoSuchBucket(BucketName=command.bucket) from None
-        self.buckets.forget(command.bucket)
         if bucket.id is not None:
             for fs in {id(f): f for f in (self.fs, self.uploads.fs)}.values():
                 try:

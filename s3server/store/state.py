@@ -192,15 +192,23 @@ class Buckets:
         self._fs.mkdir(f"/{name}", _attribute(info, secrets.token_hex(12)))
         return info
 
+    def remove(self, name: str) -> None:
+        """Nobody is changing its attribute: that would come to be a new bucket's.  As delete_directory."""
+        with self._fs.lock(f"{name}/") as held:
+            held.check()
+            self._fs.delete_directory(f"/{name}")
+        self.forget(name)
+
     def set_acl(self, name: str, acl: str) -> None:
         """Raises NoSuchBucket."""
         if self.find(name).info.acl == acl:
             return
         bucket_id = self.id_of(name)
-        with self._fs.lock(f"{name}/"):
+        with self._fs.lock(f"{name}/") as held:
             bucket = self.find(name)
             if bucket.id != bucket_id:  # another one of this name was made meanwhile
                 raise NoSuchBucket(BucketName=name)
+            held.check()
             try:
                 self._fs.set_x_attr(f"/{name}", dict(_attribute(bucket.info._replace(acl=acl), bucket_id)))
             except (NotFound, NotADirectory):
@@ -212,11 +220,12 @@ class Buckets:
         bucket = self.find(name)
         if bucket.id is not None:
             return bucket.id
-        with self._fs.lock(f"{name}/"):
+        with self._fs.lock(f"{name}/") as held:
             bucket = self.find(name)
             if bucket.id is not None:
                 return bucket.id
             bucket_id = self._inherited_id(name) or secrets.token_hex(12)
+            held.check()
             self._fs.set_x_attr(f"/{name}", dict(_attribute(bucket.info, bucket_id)))
             return bucket_id
 

@@ -16,6 +16,7 @@ from curvinefs.curvine.retry import Code
 from curvinefs.proto import curvine_pb2 as pb
 from s3proto import commands as c
 from s3proto import errors as e
+from s3proto.model import Owner
 from s3server.store.uploads import Uploads
 from tests.sim.cluster import Cluster
 from tests.sim.kit import pattern
@@ -239,3 +240,25 @@ def test_object_in_a_directory_of_its_name_is_replaced_in_time(
     with pytest.raises(e.SlowDown):
         shop.store.put_object(c.PutObject("bkt", "d", body, "0" * 32, PLAIN, if_match=etag))
     assert shop.get("d") == b"old"
+
+
+def test_attribute_of_a_deleted_bucket_is_not_given_to_the_next_one(
+    fs: CurvineFileSystem, shop: Shop, other: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next owner would lose it to the one before."""
+    stranger = Owner("f" * 64, "stranger")
+    lock = other.fs.lock
+    monkeypatch.setattr(other.fs, "lock", lambda name, timeout_s=0.0: lock(name, 0.0))
+
+    def replace_bucket() -> None:
+        try:
+            other.store.delete_bucket(c.DeleteBucket("bkt"))
+        except e.SlowDown:
+            return
+        other.make("bkt", stranger)
+        owners.append(stranger)
+
+    first_call(monkeypatch, fs._calls, "set_attributes", replace_bucket)
+    owners = [shop.store.buckets.find("bkt").info.owner]
+    shop.store.put_bucket_acl(c.PutBucketAcl("bkt", "public-read"))
+    assert other.store.buckets.find("bkt").info.owner == owners[-1]
