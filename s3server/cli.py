@@ -3,9 +3,9 @@
 ``COMMANDS`` is the table: words, help, added arguments, function.  Every command takes ``--conf`` and all settings as
 flags, also before its name; without a name it is ``serve``.
 
-Rules: results on standard output, everything else on standard error.  Exit 0: done; 1: it failed, or ``check`` found
-something; 2: a usage or configuration error, said in one line.  A secret is printed when it is made or asked for, and
-never logged.
+Rules: results on standard output, everything else on standard error.  Exit 0: done; 1: it failed, or ``check`` or
+``scrub`` found something; 2: a usage or configuration error, said in one line; 130: Ctrl-C.  A secret is printed when
+it is made or asked for, and never logged.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import os
 import sys
 import time
-from argparse import SUPPRESS, Namespace
+from argparse import SUPPRESS, ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -319,10 +319,20 @@ def check(settings: ServerConfig, options: Namespace) -> int:
 
 def _scrub_arguments(parser: SettingsParser) -> None:
     parser.add_argument("--bucket", metavar="BUCKET", help="only this bucket")
+    parser.add_argument("--rate", metavar="MIB", type=_rate, help="read at most so many MiB a second")
+    parser.add_argument("--restart", action="store_true", help="begin anew, where a stopped run would be gone on with")
+
+
+def _rate(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 1 << 20:
+        raise ArgumentTypeError(f"{text!r} must be an integer from 1 to {1 << 20} (MiB a second)")
+    return int(text)
 
 
 def scrub(settings: ServerConfig, options: Namespace) -> int:
-    raise ConfigError("scrub: not yet in this version")
+    from s3server import scrub  # late: opens the store
+
+    return scrub.run(settings, options.bucket, options.rate, options.restart)
 
 
 # ----------------------------------------------------------------------------------------------------- the table
@@ -339,15 +349,29 @@ class Command(NamedTuple):
     help: str
     add_arguments: Callable[[SettingsParser], None]
     run: Callable[[ServerConfig, Namespace], int]
+    more: str = ""
+    """What else its --help tells."""
 
     @property
     def usage(self) -> str:
         return " ".join(filter(None, (PROGRAM, *self.words, self.arguments, "[--conf FILE] [--SETTING VALUE ...]")))
 
     def describe(self) -> str:
-        return f"{self.help[0].upper()}{self.help[1:]}." + (f"\n\n{overview()}" if self.words == ("serve",) else "")
+        more = overview() if self.words == ("serve",) else self.more
+        return f"{self.help[0].upper()}{self.help[1:]}." + (f"\n\n{more}" if more else "")
 
 
+SCRUB = """\
+Every object is read again and compared with the strongest digest that is known:
+BLAKE3 (of multipart objects: of each part), else the MD5 in its ETag, else a checksum that came with it.  Files that
+other programs wrote have no digest: they are only read.  Nothing is changed, gateways may run, and what is written or
+deleted meanwhile is no finding.
+
+A finding is an object with other bytes than were written (rotted), one whose attribute or side file is damaged or
+missing (record damaged), or one that cannot be read (unreadable).  Mending is a restore: put the object again.
+
+Ctrl-C stops it; the same command goes on where it was.  Exit 0: nothing found; 1: something was, or it could not
+be done; 2: a mistake in the command; 130: stopped.  Once a week, from cron:  curvine-s3-gateway scrub --rate 50"""
 LABELS = "[--description TEXT] [--user NAME]"
 # fmt: off
 COMMANDS = (
@@ -361,7 +385,7 @@ COMMANDS = (
     Command(("credential", "delete"), "KEY", "revoke a key for good and forget its secret", _key_argument, credential_delete),
     Command(("credential", "rotate"), "KEY", "give a key a new secret, shown once", _key_argument, credential_rotate),
     Command(("check",), "[--repair]", "say what is wrong with configuration, store, credentials, temporary files", _check_arguments, check),
-    Command(("scrub",), "[--bucket BUCKET]", "re-read objects and compare their digests (not yet in this version)", _scrub_arguments, scrub),
+    Command(("scrub",), "[--bucket BUCKET] [--rate MIB] [--restart]", "read objects again, compare them with their digests, report what rotted", _scrub_arguments, scrub, SCRUB),
 )
 # fmt: on
 

@@ -58,7 +58,8 @@ usage: {SCRIPT} COMMAND ...
   credential stats
   credential enable|disable|delete|rotate KEY
   check [--repair]  say what is wrong with configuration, store, credentials, temporary files
-  scrub [--bucket BUCKET]  (not yet in this version)
+  scrub [--bucket BUCKET] [--rate MIB] [--restart]
+                    read objects again, compare them with their digests, report what rotted
   help              this text; `start --help` lists the settings
 """
 

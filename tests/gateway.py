@@ -217,9 +217,27 @@ class Gateway:
 
     def check(self, repair: bool = False) -> subprocess.CompletedProcess[str]:
         """Run ``check`` with the gateway's settings."""
-        command = self._command("check", *["--repair"] * repair)
+        return self._run("check", *["--repair"] * repair)
+
+    def scrub(self, *flags: str) -> subprocess.CompletedProcess[str]:
+        """Run ``scrub`` with the gateway's settings."""
+        return self._run("scrub", *flags)
+
+    def begin_scrub(self, *flags: str) -> subprocess.Popen[str]:
+        """Start ``scrub``; the caller ends it."""
+        return subprocess.Popen(
+            self._command("scrub", *flags),
+            env=self._environment(),
+            cwd=self.home,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            command, env=self._environment(), cwd=self.home, capture_output=True, text=True, timeout=60
+            self._command(*words), env=self._environment(), cwd=self.home, capture_output=True, text=True, timeout=60
         )
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from blake3 import blake3
+
 from curvinefs.api import FileSystem
 from s3proto import commands as c
 from s3proto.model import Checksums, Completed, DeleteEntry, ObjectAttributes, Owner, Part, Principal
@@ -39,7 +41,7 @@ class Shop:
         except BaseException:
             spool.close()
             raise
-        spool.blake3 = b"\1" * 32
+        spool.blake3 = blake3(body).digest()
         return spool
 
     def put(

@@ -195,7 +195,7 @@ class Objects:
         """Open an object together with its whole record.  Raises NoSuchKey, NoSuchBucket."""
         missed: str | None = None
         while True:
-            file = self._open_file(spot)
+            file = self.open_file(spot)
             record = of_status(file.status, spot.key)
             if record.side is None:
                 return Content(file, record)
@@ -212,7 +212,8 @@ class Objects:
                 raise
             return Content(file, full or replace(record, side=None))
 
-    def _open_file(self, spot: Spot) -> File:
+    def open_file(self, spot: Spot) -> File:
+        """Open an object's file.  Raises NoSuchKey, NoSuchBucket."""
         try:
             try:
                 return self.fs.open(spot.path)

@@ -60,26 +60,36 @@ class Sides:
 
         Raises NotFound when there is no such side file.
         """
-        side = record.side or ""
-        if not _ID.fullmatch(side):
-            return None
-        path = f"{self.directory(spot.bucket)}/{side}"
         try:
-            decoded = decode_side(read_file(self._fs, path))
-        except ValueError:  # too long
-            decoded = None
-        if decoded is None:
+            bucket, key, full = self.load(spot, record)
+        except ValueError:
             return None
-        bucket, key, _, full = decoded
-        if (full.etag, full.size, full.mtime_ms) != (record.etag, record.size, record.mtime_ms):
-            return None
+        side = record.side or ""
         if (bucket, key) != (spot.bucket, spot.key):
             if self.is_referred(bucket, key, side):
                 return None
+            path = f"{self.directory(spot.bucket)}/{side}"
             with suppress(FsError):  # nothing that a reader need know: the next one tries again
                 write_document(self._fs, path, encode_side(full, spot.bucket, spot.key), record.mtime_ms * 1_000_000)
         # The ACL is what may change under an object, and only in the attribute.
         return replace(full, attributes=replace(full.attributes, acl=record.attributes.acl))
+
+    def load(self, spot: Spot, record: Record) -> tuple[str, str, Record]:
+        """Bucket, key and record in the side file that an object refers to; changes nothing.
+
+        Raises NotFound; ValueError when it is damaged or was written with another version.
+        """
+        side = record.side or ""
+        if not _ID.fullmatch(side):
+            raise ValueError(f"{side}: no id of a side file")
+        path = f"{self.directory(spot.bucket)}/{side}"
+        decoded = decode_side(read_file(self._fs, path))
+        if decoded is None:
+            raise ValueError(f"{path}: damaged")
+        bucket, key, _, full = decoded
+        if (full.etag, full.size, full.mtime_ms) != (record.etag, record.size, record.mtime_ms):
+            raise ValueError(f"{path}: of another version")
+        return bucket, key, full
 
     def is_referred(self, bucket: str, key: str, side: str) -> bool:
         """True when the object at a key refers to this side file."""

@@ -324,7 +324,7 @@ def test_a_start_that_cannot_write_its_files_leaves_no_process(script: Script, n
         (["credential"], "usage:"),
         (["credential", "add", "--access-key", KEY], "--secret-key"),
         (["credential", "revoke", KEY], "no such command"),
-        (["scrub"], "not yet"),
+        (["scrub", "--rate", "fast"], "--rate"),
     ],
 )
 def test_mistakes_exit_with_2(script: Script, words: list[str], message: str) -> None:
@@ -385,6 +385,16 @@ def test_check(script: Script) -> None:
     done = script("check")
     assert done.returncode == 1 and str(script.spool) in done.stdout
     script.spool.chmod(0o700)
+
+
+def test_scrub(script: Script) -> None:
+    done = script("scrub")
+    assert done.returncode == 1 and f"{script.home}/data: there is no such directory" in done.stderr
+    script.start()
+    for words in (["scrub"], ["scrub", "--rate", "10"]):
+        done = script(*words)
+        assert done.returncode == 0 and done.stdout.startswith(f"Scrubbed file://{script.home}/data in "), done.stderr
+    assert "Ctrl-C" in script("scrub", "--help").stdout and "scrub [--bucket" in script("help").stdout
 
 
 def test_https(script: Script, tmp_path: Path) -> None:

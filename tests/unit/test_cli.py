@@ -113,7 +113,7 @@ def test_version(run: Run) -> None:
         ["credential", "list", "stray"],
         ["check", "--conf"],
         ["check", "--conf", "/nowhere/at/all.toml"],
-        ["scrub", "--bucket", "b"],
+        ["scrub", "--bucket"],
     ],
 )
 def test_mistakes_exit_with_2_and_change_nothing(run: Run, home: Path, words: list[str]) -> None:
