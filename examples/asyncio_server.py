@@ -24,6 +24,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, store: MemoryStore) -> None:
         self._reader, self._writer, self._store = reader, writer, store
         self._ahead = b""  # bytes received and not yet used
+        self._awaited = False  # the client waits to be told to send the body
 
     async def run(self) -> None:
         with closing(self._writer), suppress(ConnectionError):
@@ -34,6 +35,7 @@ class Connection:
                 except S3Error as error:
                     self._writer.write(response_head(error.status, [("Connection", "close"), ("Content-Length", "0")]))
                     return
+                self._awaited = head.headers.get("expect") == "100-continue"
                 framing, context = Framing.for_head(head), self._store.context()
                 response = await self._respond(head, framing, context)
                 # A body that nobody read still lies in the way of the next request.
@@ -61,7 +63,7 @@ class Connection:
                 while True:
                     try:
                         if isinstance(command, Receive):
-                            answer = await self._receive(head, framing, command)
+                            answer = await self._receive(framing, command)
                         else:
                             answer = self._store.perform(command)
                     except S3Error as error:
@@ -72,11 +74,12 @@ class Connection:
                 response: Response = done.value
                 return response
 
-    async def _receive(self, head: RequestHead, framing: Framing, command: Receive) -> Received | Document:
+    async def _receive(self, framing: Framing, command: Receive) -> Received | Document | None:
         body = Body(command)
-        if head.headers.get("expect") == "100-continue" and not self._ahead:
+        if self._awaited and not self._ahead:
             self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        while not framing.complete:
+        self._awaited = False
+        while not (framing.complete or body.complete):
             data, self._ahead = self._ahead or await self._reader.read(framing.wanted), b""
             if not data:
                 framing.eof()

@@ -45,7 +45,7 @@ from s3proto.model import (
     SigningKey,
 )
 
-Receive: TypeAlias = commands.ReceiveBody | commands.ReceiveDocument
+Receive: TypeAlias = commands.ReceiveBody | commands.ReceiveForm | commands.ReceiveDocument
 """What a driver answers itself, from its transport."""
 
 
@@ -55,16 +55,28 @@ class Body:
     def __init__(self, command: Receive) -> None:
         self._command = command
         self._data = bytearray()
+        if isinstance(command, commands.ReceiveBody):
+            self.feed(memoryview(command.begun))
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more is wanted, though more may come: the file of a form whose fields were asked for."""
+        return isinstance(self._command, commands.ReceiveForm) and self._command.decoder.complete
 
     def feed(self, data: memoryview) -> None:
+        if isinstance(self._command, commands.ReceiveForm):
+            self._command.decoder.feed(data)
+            return
         for piece in self._command.decoder.feed(data):
             self._data += piece
         if len(self._data) > self._command.limit:
             raise EntityTooLarge()
 
-    def finish(self) -> Received | Document:
+    def finish(self) -> Received | Document | None:
         """All has come: answers the command."""
         self._command.decoder.finish()
+        if isinstance(self._command, commands.ReceiveForm):
+            return None
         data = bytes(self._data)
         digests = {name: digest(name, data) for name in self._command.digests}
         if isinstance(self._command, commands.ReceiveDocument):

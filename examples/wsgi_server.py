@@ -47,13 +47,14 @@ class Application:
         return [body]
 
     def _respond(self, head: RequestHead, stream: Any, context: Context) -> Response:
+        left = int(head.headers.get("content-length") or 0)
         with closing(serve(head, context)) as steps:
             try:
                 command = next(steps)
                 while True:
                     try:
                         if isinstance(command, Receive):
-                            answer = receive(command, stream, int(head.headers.get("content-length") or 0))
+                            answer, left = receive(command, stream, left)
                         else:
                             answer = self._store.perform(command)
                     except S3Error as error:
@@ -65,16 +66,16 @@ class Application:
                 return response
 
 
-def receive(command: Receive, stream: Any, left: int) -> Received | Document:
-    """Read ``left`` bytes into what the command asks for."""
+def receive(command: Receive, stream: Any, left: int) -> tuple[Received | Document | None, int]:
+    """Read what the command asks for of ``left`` bytes; return the answer, and what is left after it."""
     body = Body(command)
-    while left:
+    while left and not body.complete:
         data = stream.read(min(left, 65536))
         if not data:
             raise IncompleteBody()
         body.feed(memoryview(data))
         left -= len(data)
-    return body.finish()
+    return body.finish(), left
 
 
 class Handler(WSGIRequestHandler):

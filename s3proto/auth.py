@@ -5,20 +5,30 @@ Rules: the only module that knows all forms of authentication; each form's synta
 decides.  Nothing is asked before the claim is well-formed and within its dates.
 
 Follows "Authenticating Requests (AWS Signature Version 4)", "Signing and Authenticating REST Requests (AWS signature
-version 2)", "Verifying bucket ownership with bucket owner condition".
+version 2)", "Verifying bucket ownership with bucket owner condition", "Browser-Based Uploads Using POST".
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from s3proto import acl, sigv2, sigv4
+from s3proto import acl, form, post_policy, sigv2, sigv4
+from s3proto.body import body_is_declared
 from s3proto.checksums import ALGORITHMS
-from s3proto.commands import CheckAccess, Command, LookupSigningKey, SignV2, Steps
+from s3proto.commands import CheckAccess, Command, LookupSigningKey, ReceiveForm, SignV2, Steps
 from s3proto.context import Context
-from s3proto.errors import AccessDenied, InvalidAccessKeyId, InvalidArgument, InvalidToken, NoSuchKey
+from s3proto.errors import (
+    AccessDenied,
+    InvalidAccessKeyId,
+    InvalidArgument,
+    InvalidPolicyDocument,
+    InvalidToken,
+    MissingContentLength,
+    NoSuchKey,
+)
+from s3proto.form import FormDecoder, PostForm
 from s3proto.http import Headers, RequestHead
 from s3proto.model import Access, ObjectAttributes, ObjectInfo, OpenedObject, Principal
 from s3proto.names import Target, parse_query
@@ -36,7 +46,12 @@ class Identity:
     """None for anonymous."""
     payload: PayloadSpec
     head: RequestHead
-    """The head that was signed; a presigned URL's x-amz-* parameters are headers here, as AWS takes them."""
+    """The head that was signed; a presigned URL's x-amz-* parameters are headers here, as AWS takes them.
+
+    A form's fields are headers, too.
+    """
+    form: PostForm | None = None
+    """What is uploaded by a browser's form; None for every other request."""
 
 
 def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[Identity]:
@@ -57,11 +72,7 @@ def authenticate(head: RequestHead, target: Target, context: Context) -> Steps[I
     by_query_v4 = "X-Amz-Algorithm" in query or "X-Amz-Credential" in query or "X-Amz-Signature" in query
     by_query_v2 = "Signature" in query or "AWSAccessKeyId" in query
     if (authorization is not None) + by_query_v4 + by_query_v2 > 1 or len(head.headers.all("authorization")) > 1:
-        raise InvalidArgument(
-            "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
-            "parameter or the Authorization header should be specified",
-            ArgumentName="Authorization",
-        )
+        raise _several_mechanisms()
     if "x-amz-security-token" in head.headers or any(name.lower() == "x-amz-security-token" for name in query):
         raise InvalidToken()
 
@@ -106,6 +117,72 @@ def _verify_v2(
         if sigv2.matches(claim, signed.signature):
             return Identity(signed.principal, _payload(head), hoisted)
     raise sigv2.mismatch(claim, to_sign)
+
+
+def _several_mechanisms() -> InvalidArgument:
+    return InvalidArgument(
+        "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string "
+        "parameter or the Authorization header should be specified",
+        ArgumentName="Authorization",
+    )
+
+
+def authenticate_form(head: RequestHead, bucket: str, context: Context) -> Steps[Identity]:
+    """Receive the fields of a browser's form; verify its policy and what that says of them, or find it anonymous.
+
+    Raises PreconditionFailed (no form), what FormDecoder raises, InvalidArgument (a field is missing),
+    InvalidAccessKeyId, SignatureDoesNotMatch, InvalidPolicyDocument, AccessDenied.
+    """
+    if "authorization" in head.headers:
+        raise _several_mechanisms()
+    decoder = FormDecoder(form.boundary(head.headers.get("content-type")))
+    if not body_is_declared(head):
+        raise MissingContentLength()
+    yield from ReceiveForm(decoder)
+    fields = form.expanded(decoder.fields, decoder.filename)
+    key = form.key_of(fields)
+    principal, smallest, largest = None, 0, None
+    if not fields.keys().isdisjoint(_SIGNED_FORM):
+        principal = yield from _signer(fields, head, context)
+        policy = post_policy.parse(fields["policy"])
+        post_policy.check(policy, fields, bucket, context.now)
+        smallest, largest = policy.smallest, policy.largest
+    # Not ``replace``: what is remembered of the head is not true of these headers.
+    meant = RequestHead(head.method, head.target, form.headers_of(fields, head.headers), head.version, head.secure)
+    opened = PostForm(fields, key, decoder.boundary, decoder.begun, smallest, largest)
+    return Identity(principal, PayloadSpec(), meant, opened)
+
+
+_SIGNED_FORM = ("policy", *sigv4.FORM_FIELDS, *sigv2.FORM_FIELDS)
+
+
+def _signer(fields: Mapping[str, str], head: RequestHead, context: Context) -> Steps[Principal]:
+    """Verify the signature of a form's policy, whichever form it has."""
+    if "x-amz-security-token" in fields:
+        raise InvalidToken()
+    v4, v2 = (not fields.keys().isdisjoint(names) for names in (sigv4.FORM_FIELDS, sigv2.FORM_FIELDS))
+    if v4 and v2:
+        raise _several_mechanisms()
+    policy = form.required(fields, "policy")
+    for name in sigv4.FORM_FIELDS if v4 else sigv2.FORM_FIELDS:
+        form.required(fields, name)
+    if not policy.isascii():
+        raise InvalidPolicyDocument()
+    if v4:
+        claim = sigv4.parse_form(fields, head, context.settings)
+        signing = yield from LookupSigningKey(claim.access_key_id, claim.date, claim.region, sigv4.SERVICE)
+        if signing is None:
+            raise InvalidAccessKeyId(AWSAccessKeyId=claim.access_key_id)
+        sigv4.verify_policy(policy, claim, signing.key)
+        return signing.principal
+    to_sign = policy.encode("ascii")
+    claim_v2 = sigv2.Claim(fields["awsaccesskeyid"], fields["signature"], "")
+    signed = yield from SignV2(claim_v2.access_key_id, to_sign)
+    if signed is None:
+        raise InvalidAccessKeyId(AWSAccessKeyId=claim_v2.access_key_id)
+    if not sigv2.matches(claim_v2, signed.signature):
+        raise sigv2.mismatch(claim_v2, to_sign)
+    return signed.principal
 
 
 def _payload(head: RequestHead, payload_hash: str | None = None, seed: ChunkSeed | None = None) -> PayloadSpec:

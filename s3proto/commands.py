@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from s3proto.body import Decoder
+from s3proto.form import FormDecoder
 from s3proto.model import (
     NO_CHECKSUMS,
     PRIVATE,
@@ -119,6 +120,18 @@ class ReceiveBody(Command[Received]):
     digests: tuple[str, ...]
     target: BodyTarget
     limit: int
+    begun: bytes = b""
+    """What goes through the decoder first: bytes that came along with a form's fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveForm(Command[None]):
+    """Feed the body to ``decoder`` until that is complete, and take no more than comes along; else ``finish`` it.
+
+    What follows is for ReceiveBody.  100 Continue is sent now.  Raises what the decoder raises, RequestTimeout.
+    """
+
+    decoder: FormDecoder
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ Follows "Making requests", "Error responses" (Amazon S3 API Reference).
 
 from __future__ import annotations
 
-from s3proto.auth import authenticate, authorize
+from dataclasses import replace
+
+from s3proto.auth import authenticate, authenticate_form, authorize
 from s3proto.commands import Steps
 from s3proto.context import Context
 from s3proto.errors import AccessForbidden, BadRequest, S3Error
 from s3proto.http import Headers, RequestHead, Response, remembered
 from s3proto.metadata import refuse_unsupported
 from s3proto.names import Target, parse_query, parse_target
-from s3proto.operations import BUCKET, OBJECT, SERVICE, Operation, Resource, resolve
+from s3proto.operations import BUCKET, OBJECT, SERVICE, SUB_RESOURCES, Operation, Resource, resolve
 from s3proto.operations.responses import error_response
 from s3proto.request import S3Request
 
@@ -29,10 +31,16 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
             raise _preflight_refusal(head.headers)
         target = remembered(head, "target", lambda: parse_target(head, context.settings))
         query = remembered(head, "query", lambda: dict(reversed(parse_query(head.raw_query))))
-        identity = yield from authenticate(head, target, context)
-        # The signed head: what a presigned URL says of x-amz-* headers counts for all that follows.
+        resource = _resource(target)
+        if head.method == "POST" and resource is BUCKET and SUB_RESOURCES.isdisjoint(query):
+            identity = yield from authenticate_form(head, target.bucket or "", context)
+        else:
+            identity = yield from authenticate(head, target, context)
+        # The signed head: what a presigned URL, or a form, says of x-amz-* headers counts for all that follows.
         signed = identity.head.headers
-        operation = remembered(head, "operation", lambda: resolve(head.method, _resource(target), query, signed))
+        operation = remembered(head, "operation", lambda: resolve(head.method, resource, query, signed))
+        if identity.form is not None:
+            target = replace(target, key=identity.form.key)
         action = operation.action
         if "versionId" in query and action in _VERSIONED:
             action = action.replace("Object", "ObjectVersion")

@@ -1,4 +1,4 @@
-"""Signature Version 2: ``Authorization: AWS key:signature`` and presigned URLs.
+"""Signature Version 2: ``Authorization: AWS key:signature``, presigned URLs, and the policies of browsers' forms.
 
 Rules: pure; the secret stays with the driver, which signs the bytes that ``strings_to_sign`` gives.
 
@@ -28,6 +28,10 @@ SIGNED_PARAMETERS = frozenset(
     "uploadId uploads versionId versioning versions website response-cache-control response-content-disposition "
     "response-content-encoding response-content-language response-content-type response-expires".split()
 )
+
+
+FORM_FIELDS = ("awsaccesskeyid", "signature")
+"""What a browser's form carries besides its policy, which is what is signed (lower-case names)."""
 
 
 @dataclass(frozen=True, slots=True)

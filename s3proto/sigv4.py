@@ -3,14 +3,14 @@
 Rules: pure.  Secrets never come here, only keys derived for one day, region and service; signatures are compared in
 constant time; whatever a client sent wrong is an S3Error with AWS's code and words.
 
-How it works: ``parse_authorization`` or ``parse_presigned`` turns what was sent into a Claim (syntax, scope, dates
-all checked), the driver finds the key of the claim's scope, ``verify`` compares.  The canonical request is made from
-the target exactly as sent: decoded and encoded once, never twice (S3 differs from other services here).
+How it works: ``parse_authorization``, ``parse_presigned`` or ``parse_form`` turns what was sent into a Claim (syntax,
+scope, dates all checked), the driver finds the key of the claim's scope, ``verify`` compares.  The canonical request is
+made from the target exactly as sent: decoded and encoded once, never twice (S3 differs from other services here).
 
 Follows "Authenticating Requests: Using the Authorization Header (AWS Signature Version 4)", "... Using Query
 Parameters", "Signature Calculations for the Authorization Header: Transferring Payload in Multiple Chunks",
-"... Including Trailing Headers".  Left out: SigV4A (ECDSA), session tokens, browser POST (its policy is signed with
-``sign``).
+"... Including Trailing Headers", "Authenticating Requests in Browser-Based Uploads Using POST".  Left out: SigV4A
+(ECDSA), session tokens.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ ALGORITHM_V4A = "AWS4-ECDSA-P256-SHA256"
 SERVICE = "s3"
 MAX_EXPIRES = 604_800
 """Seconds that a presigned URL may live: a week."""
+FORM_FIELDS = ("x-amz-algorithm", "x-amz-credential", "x-amz-date", "x-amz-signature")
+"""What a browser's form carries besides its policy."""
 EMPTY_SHA256 = sha256(b"").hexdigest()
 
 
@@ -226,11 +228,7 @@ def parse_presigned(query: Mapping[str, str], head: RequestHead, settings: Setti
         raise RequestNotImplemented("SigV4A is not supported.", QueryParameter="X-Amz-Algorithm")
     if algorithm != ALGORITHM:
         raise AuthorizationQueryParametersError(f'X-Amz-Algorithm only supports "{ALGORITHM}"')
-    signed_at = _parse_amz_date(amz_date)
-    if signed_at is None:
-        raise AuthorizationQueryParametersError(
-            "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
-        )
+    signed_at = _long_date(amz_date)
     access_key_id, date, region = _credential(credential, amz_date, head, settings, "query")
     lifetime = _lifetime(expires)
     _check_signed_headers(head, signed_headers, AuthorizationQueryParametersError)
@@ -242,6 +240,30 @@ def parse_presigned(query: Mapping[str, str], head: RequestHead, settings: Setti
     )
     payload_kind(payload_hash)
     return Claim(access_key_id, date, region, amz_date, signed_headers, signature, payload_hash, signed_at, lifetime)
+
+
+def parse_form(fields: Mapping[str, str], head: RequestHead, settings: Settings) -> Claim:
+    """Read the x-amz-* fields of a browser's form (by lower-case name, all there): its policy is what is signed.
+
+    How long the form is good for is said by its policy.  Raises AuthorizationQueryParametersError,
+    RequestNotImplemented.
+    """
+    algorithm, credential, amz_date, signature = (fields[name] for name in FORM_FIELDS)
+    if algorithm == ALGORITHM_V4A:
+        raise RequestNotImplemented("SigV4A is not supported.", Header=FORM_FIELDS[0])
+    if algorithm != ALGORITHM:
+        raise AuthorizationQueryParametersError(f'X-Amz-Algorithm only supports "{ALGORITHM}"')
+    signed_at = _long_date(amz_date)
+    access_key_id, date, region = _credential(credential, amz_date, head, settings, "query")
+    return Claim(access_key_id, date, region, amz_date, "", signature, "", signed_at)
+
+
+def _long_date(amz_date: str) -> float:
+    if (seconds := _parse_amz_date(amz_date)) is None:
+        raise AuthorizationQueryParametersError(
+            "X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
+        )
+    return seconds
 
 
 def _lifetime(expires: str) -> int:
@@ -396,6 +418,17 @@ def verify(head: RequestHead, claim: Claim, key: bytes) -> None:
             CanonicalRequestBytes=canonical.encode("latin-1").hex(" "),
         )
     head.memo["verified"] = (claim.signature, key)
+
+
+def verify_policy(policy: str, claim: Claim, key: bytes) -> None:
+    """Raise SignatureDoesNotMatch unless ``key`` made the claim's signature over a form's policy (ASCII)."""
+    if not same_signature(sign(key, policy), claim.signature):
+        raise SignatureDoesNotMatch(
+            AWSAccessKeyId=claim.access_key_id,
+            StringToSign=policy,
+            SignatureProvided=claim.signature,
+            StringToSignBytes=policy.encode("ascii").hex(" "),
+        )
 
 
 def same_signature(ours: str, theirs: str) -> bool:

@@ -108,7 +108,7 @@ class Gateway:
         seconds = self._seconds.get(kind)
         if seconds is not None:
             return seconds < SLOW
-        if kind is commands.ReceiveBody or kind is commands.ReceiveDocument:
+        if kind in RECEIVES:
             return request.body_arrived
         return kind is commands.LookupSigningKey or kind is commands.SignV2
 
@@ -126,7 +126,10 @@ class Gateway:
             lambda: self._store.begin_body(command.target, expected), self._budget, self._memory_threshold, expected
         )
         request.opened.callback(spool.close)
-        return self._receiver.body(request.body, command.decoder, command.digests, spool, command.limit)
+        return self._receiver.body(request.body, command.decoder, command.digests, spool, command.limit, command.begun)
+
+    def _receive_form(self, request: Request, command: commands.ReceiveForm) -> None:
+        self._receiver.form(request.body, command.decoder)
 
     def _receive_document(self, request: Request, command: commands.ReceiveDocument) -> Document:
         return self._receiver.document(request.body, command.decoder, command.digests, command.limit, request.opened)
@@ -142,6 +145,7 @@ HANDLERS: dict[type[Command[Any]], Handler] = {
     commands.LookupSigningKey: Gateway._signing_key,
     commands.SignV2: Gateway._sign_v2,
     commands.ReceiveBody: Gateway._receive_body,
+    commands.ReceiveForm: Gateway._receive_form,
     commands.ReceiveDocument: Gateway._receive_document,
     commands.AllowEarlyHead: Gateway._allow_early_head,
     CheckHealth: Gateway._check_health,
@@ -172,6 +176,7 @@ STORAGE: dict[type[Command[Any]], str] = {
     commands.AbortMultipartUpload: "abort_multipart_upload",
 }
 
+RECEIVES = frozenset({commands.ReceiveBody, commands.ReceiveForm, commands.ReceiveDocument})
 READS = frozenset(
     {
         commands.CheckAccess,

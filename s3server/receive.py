@@ -21,6 +21,7 @@ from typing import Protocol
 
 from s3proto.body import Decoder
 from s3proto.errors import EntityTooLarge, MaxMessageLengthExceeded, SlowDown
+from s3proto.form import FormDecoder
 from s3proto.model import Document, Received
 from s3server.digests import Digests, LaneDigests
 from s3server.spool import MemoryBudget, Spool
@@ -30,6 +31,8 @@ LARGE_BUFFER = 1024 * 1024
 LARGE_AFTER = 2 * SMALL_BUFFER
 """Bytes of a body after which it is worth three large buffers and two digest threads."""
 ROTATING = 3
+FORM_PIECE = 16 * 1024
+"""Bytes that are received at a time while the fields of a form come: what is more than these must be kept."""
 FREE_DOCUMENT = 64 * 1024
 """Bytes of a document that need no leave from the memory budget."""
 
@@ -91,15 +94,37 @@ class Receiver:
         self._budget = budget
         self._writers = writers
 
-    def body(self, source: BodySource, decoder: Decoder, names: Sequence[str], spool: Spool, limit: int) -> Received:
+    def form(self, source: BodySource, decoder: FormDecoder) -> None:
+        """Receive the fields of a form; ``body`` goes on with the file.  Raises what source and decoder raise."""
+        buffer = self._pool.small()[:FORM_PIECE]
+        pieces = source.begin()
+        while True:
+            for piece in pieces:
+                decoder.feed(piece)
+            if decoder.complete:
+                return
+            if source.complete:
+                return decoder.finish()
+            pieces = source.fill(buffer)[1]
+
+    def body(
+        self,
+        source: BodySource,
+        decoder: Decoder,
+        names: Sequence[str],
+        spool: Spool,
+        limit: int,
+        begun: bytes = b"",
+    ) -> Received:
         """Receive a whole body into ``spool``, with the digests ``names`` (and spool.blake3).
 
-        Raises EntityTooLarge past ``limit`` bytes, what decoder and source raise, and the sink's S3Errors.
+        ``begun`` goes through the decoder before all that the source gives.  Raises EntityTooLarge past ``limit``
+        bytes, what decoder and source raise, and the sink's S3Errors.
         """
         if (decoder.expected_size or 0) > limit:
             raise EntityTooLarge(MaxSizeAllowed=limit)
         digests = Digests((*names, "blake3"))
-        for piece in source.begin():
+        for piece in (memoryview(begun), *source.begin()) if begun else source.begin():
             _write(_slices(decoder, piece), spool, limit, digests)
         if not source.complete:
             buffer = self._pool.small()

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from s3proto.commands import Steps
 from s3proto.errors import InvalidArgument, InvalidRequest, MethodNotAllowed, RequestNotImplemented, S3Error
 from s3proto.http import Headers, Response
-from s3proto.operations import acls, buckets, configuration, copies, multipart, objects, service
+from s3proto.operations import acls, buckets, configuration, copies, forms, multipart, objects, service
 from s3proto.operations.operation import BUCKET, OBJECT, SERVICE, Operation, Resource
 from s3proto.request import S3Request
 
@@ -27,6 +27,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *configuration.OPERATIONS,
     *objects.OPERATIONS,
     *copies.OPERATIONS,
+    *forms.OPERATIONS,
     *multipart.OPERATIONS,
 )
 
@@ -59,8 +60,8 @@ def resolve(method: str, resource: Resource, query: Mapping[str, str], headers: 
         if (row.header is None or row.header in headers) and all(_holds(c, query) for c in row.query):
             named = {condition.partition("=")[0] for condition in row.query}
             return row if asked <= named.union(row.accepts) else _UNSUPPORTED
-    if asked and method in _METHODS or (method, resource) == ("POST", BUCKET):
-        return _UNSUPPORTED  # POST on a bucket: the browser's form
+    if asked and method in _METHODS:
+        return _UNSUPPORTED
     allowed = sorted({row.method for row in OPERATIONS if row.resource is resource and not row.conditions})
     error = MethodNotAllowed(Method=method, ResourceType=resource.value)
     error.headers.append(("Allow", ", ".join(allowed)))

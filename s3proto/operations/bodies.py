@@ -14,7 +14,8 @@ from s3proto import checksums
 from s3proto.body import body_is_declared, check_payload_hash, decoder_for
 from s3proto.checksums import Algorithm, Declared
 from s3proto.commands import BodyTarget, ReceiveBody, ReceiveDocument, Steps
-from s3proto.errors import EntityTooLarge, MissingContentLength
+from s3proto.errors import EntityTooLarge, EntityTooSmall, MissingContentLength
+from s3proto.form import MAX_FORM, FileDecoder
 from s3proto.model import NO_CHECKSUMS, Checksums, Received
 from s3proto.request import S3Request
 
@@ -35,17 +36,24 @@ def receive_object(
     """Receive the bytes of an object or part and verify them.
 
     ``wanted`` is computed too, where the client declares no checksum.  Raises MissingContentLength, EntityTooLarge,
-    InvalidDigest, BadDigest, and what ReceiveBody raises.
+    EntityTooSmall (a form's file), InvalidDigest, BadDigest, and what ReceiveBody raises.
     """
     headers, most = request.headers, request.settings.max_object_size
     expected_md5 = checksums.content_md5(headers)
     if not body_is_declared(request.head):
         raise MissingContentLength()
-    decoder = decoder_for(request.head, request.identity.payload)
-    if (size := decoder.expected_size) is not None and size > most:
+    decoder, form, begun = decoder_for(request.head, request.identity.payload), request.identity.form, b""
+    size = decoder.expected_size
+    if form is not None:
+        decoder, begun = FileDecoder(form.boundary), form.begun
+        most = most if form.largest is None else min(most, form.largest)
+        size = None if size is None else size - 3 * MAX_FORM  # the file has more: what is not the file has less
+    if size is not None and size > most:
         raise EntityTooLarge(ProposedSize=size, MaxSizeAllowed=most)
     algorithm = declared.algorithm if declared else wanted
-    received = yield from ReceiveBody(decoder, _digests(request, algorithm, md5=True), target, most)
+    received = yield from ReceiveBody(decoder, _digests(request, algorithm, md5=True), target, most, begun)
+    if form is not None and received.size < form.smallest:
+        raise EntityTooSmall(ProposedSize=received.size, MinSizeAllowed=form.smallest)
     check_payload_hash(request.identity.payload, received.digests)
     checksums.check_md5(expected_md5, received.digests["md5"])
     if declared:

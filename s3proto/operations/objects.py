@@ -150,6 +150,11 @@ def _parts_element(info: ObjectInfo, after: int, limit: int) -> Node | None:
 
 
 def put_object(request: S3Request) -> Steps[Response]:
+    return Response(200, (yield from store_object(request)))
+
+
+def store_object(request: S3Request) -> Steps[Pairs]:
+    """Receive and publish an object; answer the headers that tell of it, ETag first."""
     bucket, key = request.bucket, request.key
     if "content-range" in request.headers:  # a part of the object, as in `curl -C`: never to be taken for the whole
         raise RequestNotImplemented(Header="Content-Range")
@@ -173,10 +178,7 @@ def put_object(request: S3Request) -> Steps[Response]:
             if_none_match=guard.if_none_match,
         ),
     )
-    return Response(
-        200,
-        [("ETag", f'"{info.etag}"'), *checksums.headers(body.checksums), *version_header(info.version_id)],
-    )
+    return [("ETag", f'"{info.etag}"'), *checksums.headers(body.checksums), *version_header(info.version_id)]
 
 
 def delete_object(request: S3Request) -> Steps[Response]:

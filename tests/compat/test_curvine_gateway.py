@@ -27,7 +27,7 @@ from curvinefs.api import FileSystem
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import Options
 from curvinefs.curvine.retry import Code
-from tests.compat import clients, test_boto3
+from tests.compat import clients, test_boto3, test_forms
 from tests.compat.clients import MIB, bytes_of
 from tests.compat.conftest import DOMAIN
 from tests.compat.test_boto3 import code, read
@@ -131,7 +131,8 @@ def either(request: pytest.FixtureRequest, masters: str, name: str) -> Iterator[
 
 
 # Collected here once more, with the fixtures above.
-globals().update({name: test for name, test in vars(test_boto3).items() if name.startswith("test_")})
+for module in (test_boto3, test_forms):
+    globals().update({name: test for name, test in vars(module).items() if name.startswith("test_")})
 
 
 # ------------------------------------------------------------------------------------- curvine's own users beside us

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import urllib.error
 import urllib.request
 from base64 import b64decode
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from botocore.httpchecksum import AwsChunkedWrapper, Crc32Checksum
 
 from examples import asyncio_server, wsgi_server
 from examples.memory_store import MemoryStore
+from tests.form_kit import CONTENT_TYPE, encode
 
 pytestmark = pytest.mark.compat
 SECONDS = 20
@@ -146,6 +148,25 @@ def test_presigned_urls(client: MakeClient, signature_version: str) -> None:
         assert answer.status == 200
     with urllib.request.urlopen(s3.generate_presigned_url("get_object", where), timeout=SECONDS) as answer:
         assert answer.read() == b"hello"
+
+
+@pytest.mark.parametrize("signature_version", ["s3v4", "s3"])
+@pytest.mark.parametrize("size", [0, 500_000])
+def test_forms(client: MakeClient, signature_version: str, size: int) -> None:
+    s3 = client(signature_version=signature_version)
+    s3.create_bucket(Bucket="bucket")
+    made = s3.generate_presigned_post("bucket", "a/${filename}", Conditions=[["content-length-range", 0, size]])
+    status = []
+    for content in (bytes(size), bytes(size + 100_000)):
+        post = urllib.request.Request(made["url"], encode(made["fields"], content), {"Content-Type": CONTENT_TYPE})
+        try:
+            with urllib.request.urlopen(post, timeout=SECONDS) as answer:
+                status.append(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                status.append(error.code)
+    assert status == [204, 400]
+    assert s3.get_object(Bucket="bucket", Key="a/file.txt")["Body"].read() == bytes(size)
 
 
 def test_refusals(client: MakeClient) -> None:

@@ -25,6 +25,7 @@ from s3proto.operations.operation import Operation
 from s3proto.policy import NOTHING
 from s3proto.protocol import serve
 from tests.drive import run
+from tests.form_kit import CONTENT_TYPE, encode, sign_v4
 from tests.s3_requests import CONTEXT, KEY, NOW, head, signed
 
 ALICE, BOB, CAROL = (Owner(letter * 64, letter) for letter in "abc")
@@ -38,7 +39,7 @@ WHO: dict[str, Principal | None] = {
 }
 # "Mapping of ACL permissions and access policy permissions", by operation.
 READ_BUCKET = set("HeadBucket ListObjects ListObjectsV2 ListObjectVersions ListMultipartUploads".split())
-WRITE_BUCKET = set("PutObject DeleteObject DeleteObjects".split())
+WRITE_BUCKET = set("PutObject PostObject DeleteObject DeleteObjects".split())
 UPLOADS = set("CreateMultipartUpload UploadPart CompleteMultipartUpload AbortMultipartUpload ListParts".split())
 READ_OBJECT = set("GetObject HeadObject GetObjectAttributes".split())
 OBJECT_ACL = {"GetObjectAcl", "PutObjectAcl"}
@@ -102,6 +103,12 @@ def outcome(row: Operation, who: str, bucket_acl: str, object_acl: str, *, missi
                 return OpenedObject(info, "content")
             case commands.HeadUpload():
                 return upload
+            case commands.ReceiveForm():
+                fields = {"key": "key"}
+                command.decoder.feed(
+                    memoryview(encode(sign_v4(fields, "bucket", KEY.key) if WHO[who] else fields, b""))
+                )
+                return None
             case commands.ReceiveDocument():
                 return Document(body, {"md5": bytes(16)})
             case commands.AllowEarlyHead():
@@ -117,7 +124,9 @@ def outcome(row: Operation, who: str, bucket_acl: str, object_acl: str, *, missi
         headers["x-amz-acl"] = "private"
     if row.header:
         headers[row.header] = "bucket/other"
-    make = head if WHO[who] is None else signed
+    if row.name == "PostObject":
+        headers["content-type"] = CONTENT_TYPE
+    make = head if WHO[who] is None or row.name == "PostObject" else signed
     try:
         response = run(serve(make(row.method, target, headers), CONTEXT), answer)
     except Stop:

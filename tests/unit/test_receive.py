@@ -11,9 +11,19 @@ import pytest
 from blake3 import blake3
 
 from s3proto.body import PlainDecoder
-from s3proto.errors import EntityTooLarge, IncompleteBody, MaxMessageLengthExceeded, SlowDown, StorageFull
-from s3server.receive import FREE_DOCUMENT, LARGE_BUFFER, ROTATING, BufferPool, Receiver
+from s3proto.errors import (
+    EntityTooLarge,
+    IncompleteBody,
+    MalformedPOSTRequest,
+    MaxMessageLengthExceeded,
+    MaxPostPreDataLengthExceededError,
+    SlowDown,
+    StorageFull,
+)
+from s3proto.form import FileDecoder, FormDecoder
+from s3server.receive import FORM_PIECE, FREE_DOCUMENT, LARGE_BUFFER, ROTATING, BufferPool, Receiver
 from s3server.spool import MemoryBudget, Spool
+from tests.form_kit import BOUNDARY, encode
 from tests.server.toy import ToySink, content_of
 
 
@@ -31,8 +41,8 @@ class Source:
         return self._at == len(self._data)
 
     def begin(self) -> Sequence[memoryview]:
-        self._at = self._ahead
-        return [memoryview(self._data)[: self._ahead]]
+        begun, self._at = self._at, max(self._at, self._ahead)  # a form's body is begun twice
+        return [memoryview(self._data)[begun : self._at]]
 
     def fill(self, buffer: memoryview) -> tuple[int, Sequence[memoryview]]:
         framing = self._framing if self._at % 3 else b""
@@ -129,6 +139,41 @@ def test_documents_share_the_memory_budget() -> None:
     with ExitStack() as opened:
         small = everything.document(Source(content_of(FREE_DOCUMENT)), PlainDecoder(None), (), 1 << 20, opened)
     assert len(small.data) == FREE_DOCUMENT
+
+
+@pytest.mark.parametrize("ahead", [0, 100, 10_000])
+@pytest.mark.parametrize("framing", [b"", b"\r\n9\r\n"])
+@pytest.mark.parametrize("size", [0, 1, 500_000, 7_000_001])
+def test_forms(size: int, framing: bytes, ahead: int) -> None:
+    """Fields first, then the file: of it comes along what one receive brings, and that is not lost."""
+    file, sink, everything = content_of(size), ToySink(), receiver(BufferPool(ROTATING))
+    body = encode({"key": "k"}, file)
+    source, form = Source(body, min(ahead, len(body)), framing=framing), FormDecoder(BOUNDARY.encode())
+    everything.form(source, form)
+    assert form.fields == {"key": "k"} and len(form.begun) <= FORM_PIECE
+    spool = Spool(lambda: sink, MemoryBudget(1 << 30), 600_000, None)
+    received = everything.body(source, FileDecoder(form.boundary), ("md5",), spool, size, form.begun)
+    assert received.size == size and received.digests == {"md5": hashlib.md5(file).digest()}
+    assert spool.blake3 == blake3(file).digest()
+    assert (bytes(sink.data) if spool.sink else b"".join(spool.memory or ())) == file
+
+
+@pytest.mark.parametrize(
+    ("body", "error"), [(b"x" * 100, MalformedPOSTRequest), (b"x" * 10**6, MaxPostPreDataLengthExceededError)]
+)
+def test_forms_without_a_file(body: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        receiver(BufferPool(0)).form(Source(body), FormDecoder(b"b"))
+
+
+def test_a_file_of_a_form_that_is_too_large() -> None:
+    body, sink = encode({}, content_of(9_000_000)), ToySink()
+    source, form, everything = Source(body), FormDecoder(BOUNDARY.encode()), receiver(BufferPool(ROTATING))
+    everything.form(source, form)
+    spool = Spool(lambda: sink, MemoryBudget(1 << 30), 1, None)
+    with pytest.raises(EntityTooLarge):
+        everything.body(source, FileDecoder(form.boundary), ("md5",), spool, 5_000_000, form.begun)
+    assert sink.size < 5_000_000 + 2 * LARGE_BUFFER
 
 
 def test_the_pool_makes_no_more_buffers_than_it_may() -> None:
