@@ -22,6 +22,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from curvinefs.api import (
@@ -33,6 +34,7 @@ from curvinefs.api import (
     FsError,
     NotFound,
     PartRef,
+    Unavailable,
 )
 from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.blocks import CHUNK, Placement
@@ -172,6 +174,10 @@ class PartedFiles:
                     raise
                 inode = self._calls.create(path, MIB, client_name).id
                 settled[_CLOSED] = b"1"
+        except Unavailable:  # it may have been made, and nobody could make it again: no place is given out
+            with suppress(FsError):
+                self._calls.set_attributes(_beside(path), {_CLOSED: b"1"})
+            raise
         except FsError:
             self._calls.delete(_beside(path))
             raise

@@ -262,3 +262,16 @@ def test_attribute_of_a_deleted_bucket_is_not_given_to_the_next_one(
     owners = [shop.store.buckets.find("bkt").info.owner]
     shop.store.put_bucket_acl(c.PutBucketAcl("bkt", "public-read"))
     assert other.store.buckets.find("bkt").info.owner == owners[-1]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_REPLY, Fault.LOSE_REQUEST])
+def test_upload_whose_file_a_dying_master_may_have_made(cluster: Cluster, shop: Shop, fault: Fault) -> None:
+    upload = shop.upload("k")
+    cluster.fault(fault, Code.CREATE_FILE)
+    cluster.fault(Fault.REFUSE, Code.CREATE_FILE, error=Refused(Kind.NOT_LEADER, "Not a leader master"))
+    with pytest.raises(e.SlowDown):
+        shop.part("k", upload, 1, bytes(2**20))
+    shop.part("k", upload, 1, bytes(2**20))
+    shop.part("k", upload, 2, b"end")
+    shop.complete("k", upload)
+    assert shop.get("k") == bytes(2**20) + b"end"
