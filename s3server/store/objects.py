@@ -359,8 +359,15 @@ class Objects:
     @mapped
     def delete_objects(self, command: c.DeleteObjects) -> tuple[DeleteResult, ...]:
         self.buckets.find(command.bucket)
+        results: list[DeleteResult] = []
         with self.fs.deferred():
-            return tuple(self._delete(command.bucket, entry) for entry in command.entries)
+            try:
+                for entry in command.entries:
+                    results.append(self._delete(command.bucket, entry))
+            except fs_api.Unavailable as error:  # not a wait for each of a thousand
+                made = s3_error(error)
+                results += (DeleteResult(each.key, each.version_id, made) for each in command.entries[len(results) :])
+        return tuple(results)
 
     def _delete(self, bucket: str, entry: DeleteEntry) -> DeleteResult:
         if entry.version_id not in (None, "null"):
@@ -371,6 +378,8 @@ class Objects:
                 self.buckets.find(bucket)
         except e.S3Error as error:
             return DeleteResult(entry.key, entry.version_id, error)
+        except fs_api.Unavailable:
+            raise
         except FsError as error:
             return DeleteResult(entry.key, entry.version_id, s3_error(error))
         return DeleteResult(entry.key, entry.version_id)

@@ -33,6 +33,7 @@ from curvinefs.api import (
     NotADirectory,
     NotFound,
     RenameFlag,
+    Unavailable,
     Writer,
 )
 from s3proto.errors import AccessDenied, NoSuchBucket, NoSuchKey, PreconditionFailed, SlowDown
@@ -355,7 +356,7 @@ class Publisher:
                 if ATTRIBUTE not in self._fs.status(path).x_attr:
                     return  # made by somebody else: it stays
                 self._fs.delete_directory(path)  # an object may have come in its place
-            except (DirectoryNotEmpty, NotADirectory):
+            except (DirectoryNotEmpty, NotADirectory, Unavailable):
                 return
             except FsError:
                 continue  # gone already; or it stays, hidden, until the next who cleans here

@@ -16,7 +16,7 @@ from curvinefs.curvine.retry import Code
 from curvinefs.proto import curvine_pb2 as pb
 from s3proto import commands as c
 from s3proto import errors as e
-from s3proto.model import Owner
+from s3proto.model import DeleteEntry, Owner
 from s3server.store.uploads import Uploads
 from tests.sim.cluster import Cluster
 from tests.sim.kit import pattern
@@ -275,3 +275,28 @@ def test_upload_whose_file_a_dying_master_may_have_made(cluster: Cluster, shop: 
     shop.part("k", upload, 2, b"end")
     shop.complete("k", upload)
     assert shop.get("k") == bytes(2**20) + b"end"
+
+
+def nobody_answers(cluster: Cluster, fs: CurvineFileSystem, after: int = 0) -> list[tuple[int, int, int]]:
+    """From the next request but ``after`` on; the requests."""
+    fs._master._patience_s = 0.0
+    requests = cluster.masters[0].server.requests
+    requests.clear()
+    cluster.fault(Fault.LOSE_REQUEST, skip=after, times=10**6)
+    return requests
+
+
+def test_outage_is_not_waited_out_for_each_key(cluster: Cluster, fs: CurvineFileSystem, shop: Shop) -> None:
+    """Where a master hangs each of a thousand would take as long as a call may."""
+    entries = [DeleteEntry(f"{number}") for number in range(50)]
+    shop.put("0", b"")
+    requests = nobody_answers(cluster, fs, after=1)
+    results = shop.store.delete_objects(c.DeleteObjects("bkt", tuple(entries)))
+    assert [(result.key, type(result.error)) for result in results] == [(each.key, e.SlowDown) for each in entries]
+    assert len(requests) < 10
+
+
+def test_outage_is_not_waited_out_for_each_directory(cluster: Cluster, fs: CurvineFileSystem, shop: Shop) -> None:
+    requests = nobody_answers(cluster, fs)
+    shop.store._publisher.clean(shop.spot("a/" * 50 + "k"))
+    assert len(requests) < 10
