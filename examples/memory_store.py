@@ -31,6 +31,7 @@ from s3proto.model import (
     Access,
     BucketInfo,
     BucketPage,
+    CorsRule,
     DeleteEntry,
     DeleteResult,
     Document,
@@ -114,6 +115,7 @@ class MemoryStore:
         self._secret = secret_access_key
         self._principal = Principal(Owner("0" * 64, "memory"), access_key_id, administrator=True)
         self._buckets: dict[str, tuple[BucketInfo, dict[str, tuple[ObjectInfo, bytes]]]] = {}
+        self._cors: dict[str, tuple[CorsRule, ...]] = {}
         self._requests = itertools.count(1)
         self._methods: dict[type[Command[Any]], Callable[[Any], Any]] = {
             commands.LookupSigningKey: self._signing_key,
@@ -124,6 +126,8 @@ class MemoryStore:
             commands.CreateBucket: self._create_bucket,
             commands.HeadBucket: lambda command: self._bucket(command.bucket)[0],
             commands.PutBucketAcl: self._put_bucket_acl,
+            commands.GetBucketCors: self._get_bucket_cors,
+            commands.PutBucketCors: self._put_bucket_cors,
             commands.DeleteBucket: self._delete_bucket,
             commands.ListObjects: self._list_objects,
             commands.HeadObject: lambda command: self._find(command)[0],
@@ -190,10 +194,19 @@ class MemoryStore:
         self._bucket(command.bucket)
         _refuse_grants(command.acl)
 
+    def _get_bucket_cors(self, command: commands.GetBucketCors) -> tuple[CorsRule, ...]:
+        self._bucket(command.bucket)
+        return self._cors.get(command.bucket, ())
+
+    def _put_bucket_cors(self, command: commands.PutBucketCors) -> None:
+        self._bucket(command.bucket)
+        self._cors[command.bucket] = command.rules
+
     def _delete_bucket(self, command: commands.DeleteBucket) -> None:
         if self._bucket(command.bucket)[1]:
             raise BucketNotEmpty(BucketName=command.bucket)
         del self._buckets[command.bucket]
+        self._cors.pop(command.bucket, None)
 
     # objects
 

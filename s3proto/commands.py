@@ -24,6 +24,7 @@ from s3proto.model import (
     BucketPage,
     Checksums,
     Completed,
+    CorsRule,
     DeleteEntry,
     DeleteResult,
     Document,
@@ -181,6 +182,25 @@ class PutBucketAcl(Command[None]):
 
     bucket: str
     acl: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetBucketCors(Command[tuple[CorsRule, ...]]):
+    """What a bucket lets pages of other origins do; none: no configuration.  Raises NoSuchBucket.
+
+    The only storage command that comes before CheckAccess, and often: without ``fresh`` the answer may be a second old.
+    """
+
+    bucket: str
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutBucketCors(Command[None]):
+    """Give a bucket other rules, all at once; none: no configuration any more.  Raises NoSuchBucket."""
+
+    bucket: str
+    rules: tuple[CorsRule, ...]
 
 
 @dataclass(frozen=True, slots=True)

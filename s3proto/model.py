@@ -77,6 +77,20 @@ class BucketInfo(NamedTuple):
     """A canned ACL, one of ``acl.BUCKET_ACLS``."""
 
 
+class CorsRule(NamedTuple):
+    """One CORSRule of a bucket, as ``s3proto.cors`` checked it."""
+
+    origins: tuple[str, ...]
+    """Patterns, as are ``headers``; at least one."""
+    methods: tuple[str, ...]
+    """At least one of ``cors.METHODS``."""
+    headers: tuple[str, ...] = ()
+    exposed: tuple[str, ...] = ()
+    max_age: int | None = None
+    """Seconds."""
+    id: str | None = None
+
+
 class BucketPage(NamedTuple):
     buckets: tuple[BucketInfo, ...]
     """In byte order of names."""

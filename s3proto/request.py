@@ -31,6 +31,8 @@ class S3Request:
     access: Access
     """How far the caller gets with the operation's action; never DENIED."""
     context: Context
+    to_browsers: tuple[tuple[str, str], ...] = ()
+    """Headers that go with any answer, for ``AllowEarlyHead``; ``serve`` adds them to the response."""
 
     @property
     def headers(self) -> Headers:

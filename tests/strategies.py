@@ -6,7 +6,9 @@ from string import ascii_lowercase, digits
 
 from hypothesis import strategies as st
 
+from s3proto.cors import METHODS
 from s3proto.errors import InvalidBucketName
+from s3proto.model import CorsRule
 from s3proto.names import MAX_KEY, check_bucket_name
 
 TOKEN = st.text("!#$%&'*+-.^_`|~" + digits + ascii_lowercase, min_size=1, max_size=12)
@@ -40,6 +42,17 @@ def _creatable(name: str) -> bool:
 def bucket_names() -> st.SearchStrategy[str]:
     """Names that a bucket may be given."""
     return st.text(ascii_lowercase + digits + ".-", min_size=3, max_size=20).filter(_creatable)
+
+
+def cors_rules() -> st.SearchStrategy[CorsRule]:
+    """Rules as ``s3proto.cors.parse`` gives them; many of them for everybody."""
+    text = st.text(st.characters(exclude_categories=["Cs", "Cc", "Z"], exclude_characters="*"), max_size=6)
+    pattern = st.just("*") | st.tuples(text, st.sampled_from(["*", ""]), text).map("".join).filter(bool)
+    several = st.lists(pattern, max_size=3).map(tuple)
+    methods = st.lists(st.sampled_from(METHODS), min_size=1, max_size=3).map(tuple)
+    exposed = st.lists(TOKEN.filter(lambda name: "*" not in name), max_size=2).map(tuple)
+    ages = st.none() | st.integers(0, 2**31 - 1)
+    return st.builds(CorsRule, several.filter(bool), methods, several, exposed, ages, st.none() | text.filter(bool))
 
 
 def splits(data: bytes) -> st.SearchStrategy[list[bytes]]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from s3proto.commands import Steps
 from s3proto.errors import InvalidArgument, InvalidRequest, MethodNotAllowed, RequestNotImplemented, S3Error
 from s3proto.http import Headers, Response
-from s3proto.operations import acls, buckets, configuration, copies, forms, multipart, objects, service
+from s3proto.operations import acls, buckets, configuration, copies, cors, forms, multipart, objects, service
 from s3proto.operations.operation import BUCKET, OBJECT, SERVICE, Operation, Resource
 from s3proto.request import S3Request
 
@@ -24,6 +24,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *service.OPERATIONS,
     *buckets.OPERATIONS,
     *acls.OPERATIONS,
+    *cors.OPERATIONS,
     *configuration.OPERATIONS,
     *objects.OPERATIONS,
     *copies.OPERATIONS,

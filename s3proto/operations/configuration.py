@@ -49,7 +49,6 @@ def get_object_tagging(request: S3Request) -> Steps[Response]:
 _ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
     # operation                              sub-resource         action                                 answer
     ("GetBucketAccelerateConfiguration",     "accelerate",        "s3:GetAccelerateConfiguration",       _says("AccelerateConfiguration")),
-    ("GetBucketCors",                        "cors",              "s3:GetBucketCORS",                    _raises(errors.NoSuchCORSConfiguration)),
     ("GetBucketEncryption",                  "encryption",        "s3:GetEncryptionConfiguration",       _raises(errors.ServerSideEncryptionConfigurationNotFoundError)),
     ("GetBucketLifecycleConfiguration",      "lifecycle",         "s3:GetLifecycleConfiguration",        _raises(errors.NoSuchLifecycleConfiguration)),
     ("GetBucketLogging",                     "logging",           "s3:GetBucketLogging",                 _says("BucketLoggingStatus")),

@@ -45,7 +45,7 @@ def copy_object(request: S3Request) -> Steps[Response]:
     if algorithm is None and source.info.checksums.type == checksums.COMPOSITE and source.info.checksums.values:
         algorithm = source.info.checksums.values[0][0]  # the copy has no parts, so no composite of them
     yield from conditional.refuse_hopeless(condition, bucket, key)
-    yield from commands.AllowEarlyHead((XML_TYPE,))
+    yield from commands.AllowEarlyHead((XML_TYPE, *request.to_browsers))
     info = yield from conditional.publish(
         condition,
         bucket,
@@ -77,7 +77,7 @@ def upload_part_copy(request: S3Request) -> Steps[Response]:
     upload = yield from head_open_upload(request)
     source = yield from _open_source(request, named)
     first, length = ranges.resolve_copy_source(request.headers.get("x-amz-copy-source-range"), source.info.size)
-    yield from commands.AllowEarlyHead((XML_TYPE,))
+    yield from commands.AllowEarlyHead((XML_TYPE, *request.to_browsers))
     part = yield from commands.UploadPartCopy(
         request.bucket, request.key, upload.upload_id, number, source, first, length, upload.checksum_algorithm
     )

@@ -154,7 +154,7 @@ def _complete(
     sums = _object_checksums(request, upload, parts, claimed)
     completed = Completed(_multipart_etag(parts), sums, _digest(claims))
     yield from conditional.refuse_hopeless(condition, bucket, key)
-    yield from commands.AllowEarlyHead((XML_TYPE,))
+    yield from commands.AllowEarlyHead((XML_TYPE, *request.to_browsers))
     info = yield from conditional.publish(
         condition,
         bucket,

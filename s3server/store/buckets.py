@@ -18,7 +18,7 @@ from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, N
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.acl import bucket_access
-from s3proto.model import Access, BucketInfo, BucketPage
+from s3proto.model import Access, BucketInfo, BucketPage, CorsRule
 from s3server.store.keypath import TEMPORARY
 from s3server.store.listing import Walker, any_key
 from s3server.store.multipart import Multipart
@@ -44,9 +44,9 @@ class ObjectStore(Multipart):
         who, name = command.principal, command.bucket
         if name is None or command.action == "s3:CreateBucket":
             return Access.DENIED if who is None else Access.OWNER
-        access = _access(command, self.buckets.info(name))
+        access = _access(command, self.buckets.known(name).info)
         if access is Access.DENIED:  # as of a second ago: what was granted since then holds at once
-            access = _access(command, self.buckets.info(name, fresh=True))
+            access = _access(command, self.buckets.known(name, fresh=True).info)
         return access
 
     # ----------------------------------------------------------------------------------------- buckets
@@ -100,6 +100,14 @@ class ObjectStore(Multipart):
     @mapped
     def put_bucket_acl(self, command: c.PutBucketAcl) -> None:
         self.buckets.set_acl(command.bucket, command.acl)
+
+    @mapped
+    def get_bucket_cors(self, command: c.GetBucketCors) -> tuple[CorsRule, ...]:
+        return self.cors.rules(command.bucket, fresh=command.fresh)
+
+    @mapped
+    def put_bucket_cors(self, command: c.PutBucketCors) -> None:
+        self.cors.put(command.bucket, command.rules, self._now())
 
     @mapped
     def delete_bucket(self, command: c.DeleteBucket) -> None:

@@ -21,6 +21,7 @@ from s3proto import errors as e
 from s3proto.model import Checksums, DeleteEntry, DeleteResult, ListPage, ObjectInfo, OpenedObject
 from s3server.digests import Digests
 from s3server.spool import Spool
+from s3server.store.cors import CorsRules
 from s3server.store.keypath import MARKER, SELF
 from s3server.store.listing import Walker, list_page
 from s3server.store.publish import Condition, Publisher, Spot
@@ -151,6 +152,7 @@ class Objects:
         self._now = now
         self._publisher = Publisher(fs)
         self.buckets = Buckets(fs, region)
+        self.cors = CorsRules(fs, self.buckets)
         self.sides = Sides(fs, self.buckets.id_of, self._publisher)
         self.uploads = Uploads(uploads_fs or fs, self.buckets.id_of, now, shared=uploads_fs is None)
         self.met: deque[str] = deque(maxlen=10_000)

@@ -1,4 +1,4 @@
-"""Our own files beside the buckets: ``/.s3~/b/<bucket id>/{uploads,done,side}/``.
+"""Our own files beside the buckets: ``/.s3~/b/<bucket id>/{uploads,done,side,cors}/``.
 
 Rules
 - State hangs on a bucket's random id, an attribute of its directory: a new bucket of the same name inherits nothing.
@@ -52,15 +52,17 @@ ADMINISTRATOR = owner_of("curvine")
 """Owner of what nobody else owns: buckets that were made as plain directories."""
 
 
-INFO_FRESH = 1.0
+KNOWN_FRESH = 1.0
 """Seconds that another process may take to notice that an ACL grants less, or that a bucket is somebody else's now."""
-MAX_INFOS = 4096
+MAX_KNOWN = 4096
 
 
 class Bucket(NamedTuple):
     info: BucketInfo
     id: str | None
     """None for a directory that somebody made: it gets an id when state is first needed."""
+    cors: str | None = None
+    """Names the document with its CORS rules (s3server.store.cors)."""
 
 
 def read_file(fs: FileSystem, path: str) -> bytes:
@@ -148,7 +150,7 @@ class Buckets:
         self._fs = fs
         self._region = region
         self._clock = clock
-        self._infos: dict[str, tuple[float, BucketInfo]] = {}
+        self._known: dict[str, tuple[float, Bucket]] = {}
 
     def find(self, name: str) -> Bucket:
         """Raises NoSuchBucket."""
@@ -162,23 +164,23 @@ class Buckets:
             raise NoSuchBucket(BucketName=name)
         return self.of_status(name, status)
 
-    def info(self, name: str, *, fresh: bool = False) -> BucketInfo:
-        """Whose bucket it is and who else may use it, as of INFO_FRESH seconds ago at most.  Raises NoSuchBucket.
+    def known(self, name: str, *, fresh: bool = False) -> Bucket:
+        """Whose bucket it is and who else may use it, as of KNOWN_FRESH seconds ago at most.  Raises NoSuchBucket.
 
         ``fresh``: as of now.  What deletes and changes buckets in this process is seen at once.  Nothing but access
         hangs on it: an operation on a bucket that has gone finds that out by itself.
         """
         now = self._clock()
-        known = self._infos.get(name)
+        known = self._known.get(name)
         if fresh or known is None or known[0] < now:
-            if len(self._infos) >= MAX_INFOS:
-                self._infos.clear()
-            known = self._infos[name] = (now + INFO_FRESH, self.find(name).info)
+            if len(self._known) >= MAX_KNOWN:
+                self._known.clear()
+            known = self._known[name] = (now + KNOWN_FRESH, self.find(name))
         return known[1]
 
     def forget(self, name: str) -> None:
         """A bucket was deleted or changed."""
-        self._infos.pop(name, None)
+        self._known.pop(name, None)
 
     def of_status(self, name: str, status: FileStatus) -> Bucket:
         """What a directory's attribute says; one that nobody made through us is the administrator's."""
@@ -189,7 +191,7 @@ class Buckets:
     def create(self, name: str, owner: Owner, created: float, acl: str = PRIVATE) -> BucketInfo:
         """Raises AlreadyExists."""
         info = BucketInfo(name, created, owner, self._region, acl)
-        self._fs.mkdir(f"/{name}", _attribute(info, secrets.token_hex(12)))
+        self._fs.mkdir(f"/{name}", _attribute(Bucket(info, secrets.token_hex(12))))
         return info
 
     def remove(self, name: str) -> None:
@@ -201,19 +203,28 @@ class Buckets:
 
     def set_acl(self, name: str, acl: str) -> None:
         """Raises NoSuchBucket."""
-        if self.find(name).info.acl == acl:
-            return
-        bucket_id = self.id_of(name)
-        with self._fs.lock(f"{name}/") as held:
-            bucket = self.find(name)
-            if bucket.id != bucket_id:  # another one of this name was made meanwhile
-                raise NoSuchBucket(BucketName=name)
-            held.check()
-            try:
-                self._fs.set_x_attr(f"/{name}", dict(_attribute(bucket.info._replace(acl=acl), bucket_id)))
-            except (NotFound, NotADirectory):
-                raise NoSuchBucket(BucketName=name) from None
-        self.forget(name)
+        if self.find(name).info.acl != acl:
+            self._change(name, self.id_of(name), lambda bucket: bucket._replace(info=bucket.info._replace(acl=acl)))
+
+    def set_cors(self, name: str, bucket_id: str, cors: str | None) -> str | None:
+        """Answer the name of the document before.  Raises NoSuchBucket, also when ``bucket_id`` is another's by now."""
+        return self._change(name, bucket_id, lambda bucket: bucket._replace(cors=cors)).cors
+
+    def _change(self, name: str, bucket_id: str, change: Callable[[Bucket], Bucket]) -> Bucket:
+        """Answer the bucket as it was."""
+        try:
+            with self._fs.lock(f"{name}/") as held:
+                bucket = self.find(name)
+                if bucket.id != bucket_id:  # another one of this name was made meanwhile
+                    raise NoSuchBucket(BucketName=name)
+                held.check()
+                try:
+                    self._fs.set_x_attr(f"/{name}", dict(_attribute(change(bucket))))
+                except (NotFound, NotADirectory):
+                    raise NoSuchBucket(BucketName=name) from None
+        finally:
+            self.forget(name)
+        return bucket
 
     def id_of(self, name: str) -> str:
         """The id that state hangs on; settled now for a directory that came by other hands.  Raises NoSuchBucket."""
@@ -224,9 +235,12 @@ class Buckets:
             bucket = self.find(name)
             if bucket.id is not None:
                 return bucket.id
-            bucket_id = self._inherited_id(name) or secrets.token_hex(12)
+            inherited = self._inherited_id(name)
+            bucket_id = inherited or secrets.token_hex(12)
+            settled = Bucket(bucket.info, bucket_id, bucket.cors if inherited else None)
             held.check()
-            self._fs.set_x_attr(f"/{name}", dict(_attribute(bucket.info, bucket_id)))
+            self._fs.set_x_attr(f"/{name}", dict(_attribute(settled)))
+            self.forget(name)
             return bucket_id
 
     def _inherited_id(self, name: str) -> str | None:
@@ -237,7 +251,7 @@ class Buckets:
             return None
         if named is None:
             return None
-        former, bucket_id = named
+        former, bucket_id, _ = named
         try:
             return bucket_id if self.find(former).id != bucket_id else None
         except NoSuchBucket:
@@ -245,16 +259,19 @@ class Buckets:
 
     def ids(self) -> dict[str, str]:
         """All ids that state may hang on, with the names of their directories now: renamed ones keep their state."""
-        found = {}
+        return {named[1]: name for name, status in self._directories() if (named := _named(status)) is not None}
+
+    def cors_documents(self) -> set[str]:
+        """Names of all documents that a directory refers to, whatever it is called now."""
+        return {named[2] for _, status in self._directories() if (named := _named(status)) is not None and named[2]}
+
+    def _directories(self) -> Iterator[tuple[str, FileStatus]]:
         for entry in self._fs.list("/"):
             if entry.kind is FileKind.DIRECTORY:
                 try:
-                    named = _named(entry.status())
+                    yield entry.name, entry.status()
                 except (NotFound, NotADirectory):
                     continue
-                if named is not None:
-                    found[named[1]] = entry.name
-        return found
 
     def all(self) -> Iterator[Bucket]:
         """In order of names."""
@@ -267,14 +284,15 @@ class Buckets:
 
 
 _ID = re.compile("[0-9a-f]{24}")
+_DOCUMENT = re.compile("[0-9a-f]{32}")
 
 
-def _named(status: FileStatus) -> tuple[str, str] | None:
-    """The bucket that a directory's attribute was written for, and its id."""
+def _named(status: FileStatus) -> tuple[str, str, str | None] | None:
+    """The bucket that a directory's attribute was written for, its id, and the name of its CORS document."""
     try:
         f = load_json(status.x_attr[ATTRIBUTE])
         former, bucket_id = text(f["bucket"]), f["id"]
-        return (former, bucket_id) if _ID.fullmatch(bucket_id) else None
+        return (former, bucket_id, _cors(f)) if _ID.fullmatch(bucket_id) else None
     except DAMAGE:
         return None
 
@@ -290,15 +308,22 @@ def _decoded(name: str, value: bytes, region: str) -> Bucket | None:
         # a directory that was copied or renamed by hand settles its id in id_of
         bucket_id = f["id"] if f.get("bucket") == name and _ID.fullmatch(f["id"]) else None
         owner = named_owner(f["owner"], f["name"])
-        return Bucket(BucketInfo(name, created, owner, region, canned_acl(f, BUCKET_ACLS)), bucket_id)
+        return Bucket(BucketInfo(name, created, owner, region, canned_acl(f, BUCKET_ACLS)), bucket_id, _cors(f))
     except (*DAMAGE, OverflowError):
         return None
 
 
-def _attribute(info: BucketInfo, bucket_id: str) -> dict[str, bytes]:
-    owner = info.owner
-    value: dict[str, Any] = {"bucket": info.name, "id": bucket_id, "owner": owner.id, "name": owner.display_name}
+def _cors(f: Any) -> str | None:
+    name = f.get("cors")
+    return name if name is not None and _DOCUMENT.fullmatch(name) else None
+
+
+def _attribute(bucket: Bucket) -> dict[str, bytes]:
+    info, owner = bucket.info, bucket.info.owner
+    value: dict[str, Any] = {"bucket": info.name, "id": bucket.id, "owner": owner.id, "name": owner.display_name}
     value["created"] = info.created
     if info.acl != PRIVATE:
         value["acl"] = info.acl
+    if bucket.cors is not None:
+        value["cors"] = bucket.cors
     return {ATTRIBUTE: json.dumps(value, separators=(",", ":")).encode()}

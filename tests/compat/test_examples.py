@@ -169,6 +169,29 @@ def test_forms(client: MakeClient, signature_version: str, size: int) -> None:
     assert s3.get_object(Bucket="bucket", Key="a/file.txt")["Body"].read() == bytes(size)
 
 
+def test_pages_of_other_origins(client: MakeClient) -> None:
+    """An error is made by the core like any answer: the page can read it."""
+    s3 = client()
+    s3.create_bucket(Bucket="bucket")
+    rules = [{"AllowedMethods": ["GET"], "AllowedOrigins": ["http://page"]}]
+    s3.put_bucket_cors(Bucket="bucket", CORSConfiguration={"CORSRules": rules})
+    assert s3.get_bucket_cors(Bucket="bucket")["CORSRules"] == rules
+    url = f"{s3.meta.endpoint_url}/bucket/none"
+    for method, status in (("OPTIONS", 200), ("GET", 403)):
+        fields = {"Origin": "http://page", "Access-Control-Request-Method": "GET"}
+        asked = urllib.request.Request(url, headers=fields, method=method)
+        with ExitStack() as opened:
+            try:
+                answer: Any = opened.enter_context(urllib.request.urlopen(asked, timeout=SECONDS))
+            except urllib.error.HTTPError as error:
+                answer = opened.enter_context(error)
+            assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (status, "http://page")
+    s3.delete_bucket(Bucket="bucket")
+    s3.create_bucket(Bucket="bucket")
+    with pytest.raises(ClientError, match="NoSuchCORSConfiguration"):
+        s3.get_bucket_cors(Bucket="bucket")
+
+
 def test_refusals(client: MakeClient) -> None:
     client().create_bucket(Bucket="bucket")
     with pytest.raises(ClientError, match="AccessDenied"):

@@ -25,6 +25,7 @@ from s3proto.protocol import serve
 from tests.drive import run
 from tests.form_kit import CONTENT_TYPE, encode, sign_v4
 from tests.s3_requests import CONTEXT, KEY, OWNER, head, signed
+from tests.strategies import cors_rules
 
 METHODS = st.sampled_from(["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", "PATCH", "X"])
 LATIN_1 = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_characters="\x7f"), max_size=20)
@@ -44,7 +45,8 @@ NAMES = st.sampled_from(
     " x-amz-copy-source x-amz-copy-source-range x-amz-copy-source-if-match x-amz-metadata-directive x-amz-meta-m"
     " x-amz-object-attributes x-amz-max-parts x-amz-acl x-amz-storage-class x-amz-mp-object-size"
     " x-amz-if-match-size x-amz-if-match-last-modified-time content-encoding transfer-encoding x-amz-tagging"
-    " x-amz-bucket-object-lock-enabled x-amz-expected-bucket-owner".split()
+    " x-amz-bucket-object-lock-enabled x-amz-expected-bucket-owner origin access-control-request-method"
+    " access-control-request-headers".split()
 )
 PATHS = st.sampled_from(["/", "/bucket", "/bucket/", "/bucket/key", "/bucket/a%20b//c"]) | LATIN_1.map("/{}".format)
 
@@ -137,6 +139,8 @@ DOCUMENTS = st.binary(max_size=20) | st.sampled_from(
         b"<Delete><Object><Key>k</Key></Object></Delete>",
         b"<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>e</ETag></Part></CompleteMultipartUpload>",
         b"<CreateBucketConfiguration/>",
+        b"<CORSConfiguration><CORSRule><AllowedOrigin>*</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>"
+        b"</CORSConfiguration>",
         b"<AccessControlPolicy><Owner><ID>"
         + OWNER.id.encode()
         + b"</ID></Owner><AccessControlList><Grant><Grantee><ID>"
@@ -174,6 +178,9 @@ def fed(decoder: FormDecoder, body: bytes) -> errors.S3Error | None:
     return None
 
 
+CORS_RULES = st.lists(cors_rules(), max_size=2).map(tuple)
+
+
 def pages(rows: st.SearchStrategy[Any], page: Callable[..., Any]) -> st.SearchStrategy[Any]:
     prefixes = st.lists(XML_TEXT, max_size=2).map(tuple)
     return st.builds(page, st.lists(rows, max_size=3).map(tuple), prefixes, st.booleans(), XML_TEXT)
@@ -194,6 +201,8 @@ ANSWERS: dict[type[Command[Any]], st.SearchStrategy[Any]] = {
     commands.CreateBucket: BUCKETS,
     commands.HeadBucket: BUCKETS,
     commands.PutBucketAcl: st.none(),
+    commands.GetBucketCors: CORS_RULES,
+    commands.PutBucketCors: st.none(),
     commands.DeleteBucket: st.none(),
     commands.ListObjects: pages(ROWS, model.ListPage),
     commands.HeadObject: INFOS,
@@ -218,7 +227,7 @@ ANSWERS: dict[type[Command[Any]], st.SearchStrategy[Any]] = {
     commands.CompleteMultipartUpload: INFOS,
     commands.AbortMultipartUpload: st.none(),
 }
-BEFORE_ACCESS = (LookupSigningKey, SignV2, CheckAccess, ReceiveForm)
+BEFORE_ACCESS = (LookupSigningKey, SignV2, CheckAccess, ReceiveForm, commands.GetBucketCors)
 
 
 def test_every_command_has_answers() -> None:

@@ -9,7 +9,6 @@ from tests.s3_requests import BUCKET_INFO, call, info, texts, tree
     ("sub_resource", "answer"),
     [
         ("accelerate", "AccelerateConfiguration"),
-        ("cors", "NoSuchCORSConfiguration"),
         ("encryption", "ServerSideEncryptionConfigurationNotFoundError"),
         ("lifecycle", "NoSuchLifecycleConfiguration"),
         ("logging", "BucketLoggingStatus"),

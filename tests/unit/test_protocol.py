@@ -114,18 +114,6 @@ def test_refusals_in_their_order(request_head: RequestHead, script: list[Step], 
     assert response.error_code == code and texts(response, "Code") == [code]
 
 
-def test_preflights_are_told_that_there_is_no_cors() -> None:
-    response = ask(head("OPTIONS", "/bucket/key", {"origin": "http://x", "access-control-request-method": "PUT"}))
-    assert response.status == 403 and texts(response, "Code") == ["AccessForbidden"]
-    assert texts(response, "Message") == ["CORSResponse: CORS is not enabled for this bucket."]
-
-
-@pytest.mark.parametrize("headers", [{}, {"access-control-request-method": "PUT"}, {"origin": "http://x"}])
-def test_what_is_no_preflight_is_a_bad_request(headers: dict[str, str]) -> None:
-    response = ask(head("OPTIONS", "/bucket/key", headers))
-    assert response.status == 400 and texts(response, "Code") == ["BadRequest"]
-
-
 def test_what_is_no_s3_error_is_the_driver_s() -> None:
     with pytest.raises(ZeroDivisionError):
         ask(signed("GET", "/bucket/key"), (KNOWN[0], ZeroDivisionError()))

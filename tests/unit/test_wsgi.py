@@ -5,12 +5,18 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from s3proto.commands import CreateBucket, PutBucketCors
+from s3proto.model import CorsRule
+from s3server.assembly import Assembly
+from s3server.config import ServerConfig
+from s3server.store.state import ADMINISTRATOR
 from s3server.wsgi import Application
 from tests.server.toy import ToyStore, content_of, toy_service
 
@@ -89,6 +95,22 @@ def test_a_server_without_the_raw_target() -> None:
     server = Server()
     environ = {"RAW_URI": "", "SCRIPT_NAME": "", "PATH_INFO": "/bytes/7", "QUERY_STRING": "a=b"}
     assert server.call("GET", "", more=environ) == content_of(7)
+
+
+def test_pages_of_other_origins(tmp_path: Path) -> None:
+    """The whole gateway: preflight, and an error that a page can read."""
+    store, credentials, spool = tmp_path / "data", tmp_path / "credentials.jsonl", tmp_path / "spool"
+    credentials.touch(0o600)
+    config = ServerConfig(home=tmp_path, store=store.as_uri(), credentials_path=credentials, put_temp_dir=spool)
+    with closing(Assembly(config)) as assembly:
+        assembly.store.create_bucket(CreateBucket("bucket", ADMINISTRATOR))
+        assembly.store.put_bucket_cors(PutBucketCors("bucket", (CorsRule(("http://page",), ("GET",)),)))
+        server = Server()
+        server.application = Application(assembly.service)
+        fields = {"HTTP_ORIGIN": "http://page", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "GET"}
+        for method, status in (("OPTIONS", "200 OK"), ("GET", "403 Forbidden")):
+            server.call(method, "/bucket/key", more=fields)
+            assert (server.status, server.headers["access-control-allow-origin"]) == (status, "http://page")
 
 
 class _Quiet(WSGIRequestHandler):

@@ -25,8 +25,9 @@ import s3server.store.uploads
 from curvinefs._linux import Kernel
 from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
+from s3proto import cors
 from s3proto import errors as e
-from s3proto.model import Checksums, Completed, DeleteEntry, ObjectAttributes
+from s3proto.model import Checksums, Completed, CorsRule, DeleteEntry, ObjectAttributes
 from s3server.store.sweep import Sweeper
 from tests.local_kit import in_child
 from tests.store_kit import Shop
@@ -172,6 +173,14 @@ def another(shop: Shop) -> None:
     shop.fs.mkdir("/another/d/e")
 
 
+def sets_rules(*ages: int) -> Callable[[Shop], None]:
+    def set_rules(shop: Shop) -> None:
+        rules = tuple(CorsRule(("*",), ("GET",), max_age=age) for age in ages)
+        shop.store.put_bucket_cors(c.PutBucketCors("bkt", rules))
+
+    return set_rules
+
+
 def nothing(shop: Shop) -> None: ...
 
 
@@ -207,6 +216,9 @@ CASES = [
         puts(("k", b"1", LONG)),
         lambda shop: shop.store.put_object_acl(c.PutObjectAcl("bkt", "k", "public-read")),
     ),
+    Case("set CORS rules", nothing, sets_rules(1)),
+    Case("set other CORS rules", sets_rules(1), sets_rules(2)),
+    Case("delete CORS rules", sets_rules(1), sets_rules()),
 ]
 
 
@@ -218,8 +230,9 @@ def opened(root: Path, kind: Any, kernel: Kernel | None = None) -> Shop:
 
 
 def state_of(shop: Shop, bucket: str = "bkt") -> State:
-    """By GET, HEAD and listings, which must agree; and the buckets that there are."""
-    found: State = {f"\0{each.info.name}": (b"", SHORT) for each in shop.store.buckets.all()}
+    """By GET, HEAD and listings, which must agree; and the buckets that there are, with their CORS rules."""
+    names = [each.info.name for each in shop.store.buckets.all()]
+    found: State = {f"\0{name}": (rules_of(shop, name), SHORT) for name in names}
     keys = shop.keys(bucket)
     assert shop.keys(bucket, page=1) == keys
     for row in shop.rows(bucket):
@@ -234,6 +247,12 @@ def state_of(shop: Shop, bucket: str = "bkt") -> State:
     return found
 
 
+def rules_of(shop: Shop, bucket: str) -> bytes:
+    rules = shop.store.get_bucket_cors(c.GetBucketCors(bucket, fresh=True))
+    assert bool(rules) is (shop.store.buckets.find(bucket).cors is not None)
+    return cors.document(rules) if rules else b""
+
+
 def check_mixture(found: State, before: State, after: State) -> None:
     for key in found.keys() | before.keys() | after.keys():
         assert found.get(key) in (before.get(key), after.get(key)), key
@@ -245,6 +264,8 @@ def check_end(shop: Shop, root: Path, after: State, monkeypatch: pytest.MonkeyPa
     Sweeper(shop.store, now=lambda: LATER + os.stat(root).st_ctime).inspect(repair=True)
     assert left_overs(root) == []
     assert state_of(shop) == after
+    with_rules = [name for name, (rules, _) in after.items() if name[0] == "\0" and rules]
+    assert len(list(root.glob(".s3~/b/*/cors/*"))) == len(with_rules)
     for bucket in [info.info.name for info in shop.store.buckets.all()]:
         deletes(*(key for key in after if key[0] != "\0"))(shop)
         shop.store.delete_bucket(c.DeleteBucket(bucket))
@@ -261,7 +282,7 @@ def left_overs(root: Path) -> list[str]:
 def tree(root: Path) -> list[str]:
     """All names but those of our state that is made once or belongs to uploads; a turned object under its own name."""
     found = (str(path.relative_to(root)) for path in root.rglob("*"))
-    ours = re.compile(r"\.s3~(/(locks|b|b/[^/]*|b/.*/(side|uploads|done)|.*/uploads/.*|.*/done/.*|locks/names))?")
+    ours = re.compile(r"\.s3~(/(locks|b|b/[^/]*|b/.*/(side|uploads|done|cors)|.*/uploads/.*|.*/done/.*|locks/names))?")
     return sorted({name.removesuffix("/.s3~self") for name in found if not ours.fullmatch(name)})
 
 
