@@ -78,7 +78,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def configured(home: Path, credentials: Path) -> ServerConfig:
-    return ServerConfig(home=home, credentials_path=credentials, put_temp_dir=home / "spool", durability="none")
+    store, spool = (home / "data").as_uri(), home / "spool"
+    return ServerConfig(home=home, store=store, credentials_path=credentials, put_temp_dir=spool, durability="none")
 
 
 # ------------------------------------------------------------------------------------------------ requests
