@@ -269,8 +269,8 @@ _SYSTEM = frozenset(
     "cache-control content-disposition content-encoding content-language content-md5 content-type expires".split()
 )
 _KEPT = frozenset(
-    "host content-length transfer-encoding if-match if-none-match if-modified-since if-unmodified-since"
-    " x-amz-expected-bucket-owner".split()
+    "host content-length transfer-encoding referer user-agent if-match if-none-match if-modified-since"
+    " if-unmodified-since x-amz-expected-bucket-owner".split()
 )
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -311,13 +311,16 @@ def headers_of(fields: Mapping[str, str], sent: Headers) -> Headers:
     """Return the headers of the PutObject that a form stands for; ``sent`` are those of its own request.
 
     No x-amz-* header that was sent counts but the expected owner: no policy would have looked at it.  Conditions
-    do, as they can only refuse.  Raises InvalidArgument for a field that no header could have carried.
+    do, as they can only refuse, and what policies of keys speak of.  Raises InvalidArgument for a field that no header
+    could have carried, RequestNotImplemented for one that would make it something else than PutObject.
     """
     found = [(name, value) for name, value in sent if name in _KEPT]
     for field, value in fields.items():
         name = _SHORT.get(field, field)
         if name not in _SYSTEM and not name.startswith("x-amz-"):
             continue
+        if name == "x-amz-copy-source":
+            raise RequestNotImplemented(Header=name)
         if not is_token(name) or _CONTROL.search(value):
             raise InvalidArgument(ArgumentName=field, ArgumentValue=value)
         if value or name.startswith("x-amz-meta-"):

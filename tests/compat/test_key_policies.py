@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.compat.clients import s3
+from tests.form_kit import CONTENT_TYPE, encode
 from tests.gateway import Gateway, User, running_gateway
 
 SPAM = "spam/"
@@ -103,6 +105,28 @@ def test_writeonly(gateway: Gateway, owner: Any) -> None:
     assert denied(lambda: writer.put_object(Bucket="bkt", Key="open", Body=b"", ACL="public-read"))
     for key in ("written", "large"):
         owner.delete_object(Bucket="bkt", Key=key)
+
+
+def test_forms(gateway: Gateway, owner: Any, tmp_path: Path) -> None:
+    """A form may what the key that signed its policy may, also where that is about headers: fields are those."""
+    put = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": f"arn:aws:s3:::bkt/{SPAM}*"}
+    evil = {"StringLike": {"aws:Referer": "http://evil*"}}
+    deny = {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Condition": evil}
+    client = client_with(gateway, document(tmp_path, put, deny))
+
+    def status(key: str, fields: dict[str, str] | None = None, **headers: str) -> int:
+        conditions = [{name: value} for name, value in (fields or {}).items()]
+        made = client.generate_presigned_post("bkt", key, fields, conditions)
+        with closing(gateway.connect()) as connection:
+            body = encode(made["fields"], b"x")
+            connection.request("POST", "/bkt", body, {"Content-Type": CONTENT_TYPE, **headers})
+            return connection.getresponse().status
+
+    assert status(f"{SPAM}form") == 204
+    assert status("form") == 403
+    assert status(f"{SPAM}form", {"acl": "public-read"}) == 403, "that is PutObjectAcl"
+    assert status(f"{SPAM}form", Referer="http://evil.example/") == 403
+    owner.delete_object(Bucket="bkt", Key=f"{SPAM}form")
 
 
 def test_a_user_has_no_more_by_a_policy(gateway: Gateway, owner: Any) -> None:

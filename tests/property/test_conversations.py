@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from s3server import connection
+from tests.form_kit import CONTENT_TYPE, encode
 from tests.server.toy import ToyServer, content_of, get, toy_server
 
 RESPONSE = re.compile(
@@ -56,20 +57,24 @@ BODIES = st.binary(max_size=300)
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[bytes, tuple[int, bytes]]:
     """A request and its answer."""
-    kind = draw(st.sampled_from(["bytes", "length", "chunked", "refuse"]))
+    kind = draw(st.sampled_from(["bytes", "length", "chunked", "refuse", "form"]))
     if kind == "bytes":
         size = draw(st.integers(0, 2000))
         return get(f"/bytes/{size}"), (200, content_of(size))
     body = draw(BODIES)
-    raw, field = body, f"Content-Length: {len(body)}"
+    digest = hashlib.md5(body).hexdigest()
+    whole = encode({"key": "k"}, body) if kind == "form" else body
+    raw, field = whole, f"Content-Length: {len(whole)}"
     if kind != "length" and draw(st.booleans()) or kind == "chunked":
-        cuts = sorted(draw(st.lists(st.integers(0, len(body)), max_size=4)))
-        chunks = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True)]
+        cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=4)))
+        chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
         raw = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks if chunk) + b"0\r\n\r\n"
         field = "Transfer-Encoding: chunked"
     if kind == "refuse":
         return get("/refuse", field, method="PUT") + raw, (403, b"no")
-    digest = hashlib.md5(body).hexdigest()
+    if kind == "form":
+        fields = (field, f"Content-Type: {CONTENT_TYPE}")
+        return get("/form/9999", *fields, method="POST") + raw, (200, f"{len(body)} {digest}".encode())
     return get("/body/9999", field, method="PUT") + raw, (200, f"{len(body)} {digest}".encode())
 
 
@@ -89,4 +94,6 @@ WHOLE = [get("/bytes/3"), get("/body/9", "Content-Length: 3", method="PUT"), b"\
 @given(pieces=st.lists(st.binary(max_size=60) | st.sampled_from(WHOLE), max_size=6), receive=st.integers(1, 200))
 @example([b"GET / HTTP/1.1\r\n", b"\r\n\r\n"], 1)
 def test_any_bytes_get_whole_answers(server: ToyServer, pieces: list[bytes], receive: int) -> None:
-    parse(converse(server, b"".join(pieces), receive))
+    stream = b"".join(pieces)
+    assume(b"HEAD" not in stream)  # what is answered to that has no body, and ``parse`` wants one
+    parse(converse(server, stream, receive))

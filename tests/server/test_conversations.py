@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from tests.form_kit import CONTENT_TYPE, encode
 from tests.server.toy import content_of, get, read_all, read_response, toy_server
 
 HEAD = re.compile(rb"HTTP/1\.1 (\d+) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n", re.S)
@@ -107,6 +108,21 @@ def test_continue_is_sent_when_the_body_is_wanted() -> None:
         assert read_response(sock)[0] == 100
         sock.sendall(b"hello")
         assert read_response(sock)[:1] == (200,)
+
+
+@pytest.mark.parametrize("ahead", [0, 300])
+def test_continue_is_sent_once_for_a_form(ahead: int) -> None:
+    """Also where its file comes later than its fields; and the connection goes on."""
+    body = encode({"key": "k"}, content_of(100_000))
+    fields = ("Expect: 100-continue", f"Content-Length: {len(body)}", f"Content-Type: {CONTENT_TYPE}")
+    with toy_server() as server, server.connect() as sock:
+        sock.sendall(get("/form/100000", *fields, method="POST") + body[:ahead])
+        if not ahead:
+            assert read_response(sock)[0] == 100
+        sock.sendall(body[ahead:50_000])
+        sock.sendall(body[50_000:] + get("/bytes/3"))
+        assert read_response(sock)[2] == f"100000 {hashlib.md5(content_of(100_000)).hexdigest()}".encode()
+        assert read_response(sock)[2] == content_of(3)
 
 
 def test_continue_is_not_sent_when_the_body_is_there() -> None:

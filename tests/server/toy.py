@@ -5,6 +5,7 @@
     GET  /refuse         403, the body is not asked for  GET  /boom        a defect in the core
     GET  /hold           waits until the store is told   GET  /fail        a defect in the store
     POST /early          allows an early head, then waits as /hold
+    POST /form/N         a form with a file of N bytes at most; tells size and md5 of that
 
 The store is a toy too: one method per command as everywhere, of which it has the few that the toy protocol asks for.
 """
@@ -29,6 +30,7 @@ from s3proto.body import PlainDecoder
 from s3proto.commands import Steps
 from s3proto.context import Context
 from s3proto.errors import S3Error
+from s3proto.form import FileDecoder, FormDecoder, boundary
 from s3proto.http import Framing, Headers, RequestHead, Response, Span
 from s3proto.model import ObjectInfo, OpenedObject, Received, SignatureV2, SigningKey
 from s3server.access_log import AccessLog
@@ -68,6 +70,13 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
             case "body":
                 received = yield from commands.ReceiveBody(
                     PlainDecoder(Framing.for_head(head).declared), ("md5",), commands.BodyTarget("b", "k"), int(rest[0])
+                )
+                return Response(200, [], f"{received.size} {received.digests['md5'].hex()}".encode())
+            case "form":
+                form = FormDecoder(boundary(head.headers.get("content-type")))
+                yield from commands.ReceiveForm(form)
+                received = yield from commands.ReceiveBody(
+                    FileDecoder(form.boundary), ("md5",), commands.BodyTarget("b", "k"), int(rest[0]), form.begun
                 )
                 return Response(200, [], f"{received.size} {received.digests['md5'].hex()}".encode())
             case "document":

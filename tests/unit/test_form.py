@@ -180,7 +180,13 @@ def test_keys(fields: dict[str, str], error: type[S3Error]) -> None:
 
 def test_headers() -> None:
     sent = Headers(
-        [("host", "h"), ("content-length", "9"), ("content-type", "multipart/form-data"), ("if-none-match", "*")]
+        [
+            ("host", "h"),
+            ("content-length", "9"),
+            ("content-type", "multipart/form-data"),
+            ("if-none-match", "*"),
+            ("referer", "r"),
+        ]
         + [("x-amz-acl", "public-read"), ("x-amz-meta-a", "sent"), ("x-amz-expected-bucket-owner", "o")]
     )
     fields = {
@@ -191,7 +197,13 @@ def test_headers() -> None:
         "cache-control": "",
         "other": "x",
     }
-    kept = [("host", "h"), ("content-length", "9"), ("if-none-match", "*"), ("x-amz-expected-bucket-owner", "o")]
+    kept = [
+        ("host", "h"),
+        ("content-length", "9"),
+        ("if-none-match", "*"),
+        ("referer", "r"),
+        ("x-amz-expected-bucket-owner", "o"),
+    ]
     found = [("x-amz-acl", "private"), ("content-type", "text/\xc3\xbc"), ("x-amz-meta-a", "")]
     assert list(form.headers_of(fields, sent)) == kept + found
 

@@ -248,6 +248,7 @@ OTHER_SCOPE = "AKIAEXAMPLE/20231114/{}/aws4_request"
         ({"key": "k", "x-amz-storage-class": "x"}, (400, "InvalidStorageClass")),
         ({"key": "k", "tagging": "<Tagging/>"}, (501, "NotImplemented")),
         ({"key": "k", "x-amz-server-side-encryption": "AES256"}, (501, "NotImplemented")),
+        ({"key": "k", "x-amz-copy-source": "bucket/other"}, (501, "NotImplemented")),
         ({"key": "k", "x-amz-object-lock-mode": "GOVERNANCE"}, (501, "NotImplemented")),
         ({"key": "k", "x-amz-meta-a": "x" * 2048}, (400, "MetadataTooLarge")),
         ({"key": "k", "x-amz-meta-a": "\r\n"}, (400, "InvalidArgument")),

@@ -18,6 +18,7 @@ from s3server.assembly import Assembly
 from s3server.config import ServerConfig
 from s3server.store.state import ADMINISTRATOR
 from s3server.wsgi import Application
+from tests.form_kit import CONTENT_TYPE, encode
 from tests.server.toy import ToyStore, content_of, toy_service
 
 
@@ -63,6 +64,16 @@ def test_bodies_and_spans() -> None:
     assert all(content.closed for content in server.store.opened)
     assert server.call("PUT", "/body/100", b"hello").startswith(b"5 5d4140")
     assert server.call("POST", "/early").endswith(b"<Late/>")
+
+
+@pytest.mark.parametrize("size", [0, 5, 100_000])
+def test_forms(size: int) -> None:
+    body, server = encode({"key": "k"}, content_of(size)), Server()
+    kind = {"CONTENT_TYPE": CONTENT_TYPE}
+    assert server.call("POST", "/form/100000", body, kind).startswith(f"{size} ".encode())
+    stream = {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True}
+    assert server.call("POST", "/form/100000", more=kind | stream).startswith(f"{size} ".encode())
+    assert server.call("POST", "/form/100000", body[:-5], kind) == b"MalformedPOSTRequest"
 
 
 def test_chunked_bodies_end_with_the_stream() -> None:
@@ -142,6 +153,10 @@ def test_under_werkzeug() -> None:
         client.close()
         client.request("PUT", "/body/9999999", iter([b"he", b"llo"]), encode_chunked=True)
         assert client.getresponse().read().startswith(b"5 ")
+        client.close()
+        form = encode({"key": "k"}, content_of(1_000_000))
+        client.request("POST", "/form/9999999", form, {"Content-Type": CONTENT_TYPE})
+        assert client.getresponse().read().startswith(b"1000000 ")
         client.close()
         client.request("GET", "/span/100000")
         assert client.getresponse().read() == content_of(100_000)
