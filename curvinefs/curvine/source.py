@@ -37,21 +37,19 @@ class Readers:
             except NotFound:
                 self._make_directory()
                 self._calls.link(path, link)
-            held = self._calls.status(link).id == inode
+            held = self._calls.status(link).id
         except FsError:
-            self.release(link)  # it may be there: an answer was lost
+            self.release(link, inode)  # it may be there: an answer was lost
             raise
-        if not held:
-            self.release(link)
+        if held != inode:
+            self.release(link, held)
             return None
         self._sweep()
         return link
 
-    def release(self, link: str) -> None:
-        try:
-            self._calls.delete(link)
-        except FsError:
-            pass  # swept later
+    def release(self, link: str, inode: int) -> None:
+        """Where no master answers it goes later: blocks that nobody else wants would stay for its sake."""
+        self._calls.discard(link, inode)
 
     def _make_directory(self) -> None:
         names = self._directory.split("/")[1:]
@@ -77,7 +75,7 @@ class Readers:
             except ValueError:
                 continue
             if made < oldest:
-                self.release(f"{self._directory}/{entry.name}")
+                self.release(f"{self._directory}/{entry.name}", entry.id)
 
 
 class FileSource:
@@ -106,4 +104,4 @@ class FileSource:
     def release(self) -> None:
         link, self._link = self._link, None
         if link is not None:
-            self._readers.release(link)
+            self._readers.release(link, self._inode)

@@ -255,6 +255,16 @@ def test_links_of_dead_readers_go_after_a_day(remote: CurvineFileSystem, cluster
     assert [entry.name for entry in remote.list("/.s3~/readers")] == [names[1], "nonsense"]
 
 
+def test_link_goes_when_a_master_is_back(remote: CurvineFileSystem, cluster: Cluster) -> None:
+    """Else the blocks of a file that is replaced would stay for a day."""
+    with closing(remote.open("/f")) as file:
+        assert file.readinto(0, memoryview(bytearray(LENGTH))) == LENGTH
+        cluster.kill_master()
+    cluster.start_master()
+    put(remote, "/another", b"")
+    assert list(remote.list("/.s3~/readers")) == []
+
+
 def test_hold_that_came_too_late(remote: CurvineFileSystem, cluster: Cluster) -> None:
     with closing(remote.open("/f")) as file:
         put(remote, "/f", b"y" * LENGTH)
