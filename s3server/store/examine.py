@@ -9,7 +9,7 @@ Rules
 - A file is foreign when nobody wrote it through us or when its mtime tells that somebody rewrote it: it is read, and
   nothing is compared.  Another size under the old mtime is no rewriting.
 
-Of a block with several replicas one is read, as by a GET.
+Left out: parts of unfinished uploads; of a block with several replicas one is read, as by a GET.
 """
 
 from __future__ import annotations

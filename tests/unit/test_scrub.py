@@ -8,6 +8,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,15 @@ def test_a_flipped_byte_in_a_part(shop: Shop, root: Path) -> None:
     flip(root / "bkt/k", 14999)
     (finding,) = examined(shop, "k").findings
     assert finding.expected.startswith("part 2: ") and finding.found.endswith(" (and 1 more parts)")
+
+
+def test_the_disk_is_read_and_nothing_stays_in_the_page_cache(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.put("k", bytes(3 << 20))
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, offset, length, advice: told.append((offset, length)))
+    examined(shop, "k", lambda size: told.append((-1, size)))
+    read, mib = (-1, 1 << 20), 1 << 20
+    assert told == [(0, 3 << 20), read, (0, mib), read, (mib, mib), read, (2 * mib, mib)]
 
 
 @pytest.mark.parametrize("size", [0, 4999])
@@ -515,6 +525,86 @@ def test_a_directory_that_cannot_be_listed(command: Command, failing: Failing, m
     assert command() == 1
     assert ": 2 objects, 9.8 KiB, 1 finding\n" in command.out and "UNREADABLE  s3://bkt/\n" in command.out
     assert "what comes behind s3://bkt/a was not read" in command.out and "Input/output error" in command.out
+
+
+def test_a_listing_that_failed_is_not_tried_again(
+    command: Command, failing: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Shop(failing)
+    for bucket in ("bkt", "more", "other"):
+        shop.make(bucket)
+        shop.put("a/b", BODY, bucket)
+    failing.listing = {"/more/a": Corrupt("Input/output error")}
+    monkeypatch.setattr(scrub, "open_store", lambda config: shop.store)
+    monkeypatch.setattr(shop.store, "close", lambda: None)
+
+    def seen_by(bucket: str) -> list[str]:
+        seen: list[str] = []
+        examine = Examiner.examine
+
+        def examine_or_stop(self: Examiner, name: str, key: str) -> Verdict:
+            seen.append(name)
+            if name == bucket:
+                raise KeyboardInterrupt
+            return examine(self, name, key)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Examiner, "examine", examine_or_stop)
+            command()
+        return seen
+
+    assert seen_by("other") == ["bkt", "other"] and "stopped behind the bucket more (1 object, " in command.err
+    assert seen_by("none") == ["other"] and ": 2 objects, 9.8 KiB, 1 finding\n" in command.out
+    assert not command.positions
+
+
+def test_the_position_is_kept_now_and_then(command: Command, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in "abc":
+        shop.put(key, BODY)
+    kept: list[tuple[str, str]] = []
+    save = Position.save
+
+    def saved(self: Position, run: Run) -> None:
+        save(self, run)
+        found = self.load()
+        assert found is not None
+        kept.append(found.at)
+
+    monkeypatch.setattr(scrub, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(Position, "save", saved)
+    assert command() == 0
+    assert list(dict.fromkeys(kept)) == [("", ""), ("bkt", "a"), ("bkt", "b"), ("bkt", "c")]
+
+
+def test_no_more_are_begun_than_memory_is_for(command: Command, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(20):
+        shop.put(f"k{number:02}", BODY)
+    waited = threading.Event()
+    begun: list[str] = []
+    examine, targets = Examiner.examine, scrub._Scrub._targets
+
+    def slow_first(self: Examiner, bucket: str, key: str) -> Verdict:
+        if key == "k00":
+            waited.wait(60)
+        return examine(self, bucket, key)
+
+    def now_waiting(*args: Any) -> Any:
+        if not waited.is_set():
+            begun.append("waiting")
+        waited.set()
+        return wait(*args)
+
+    def noted(self: scrub._Scrub, bucket: str, key: str) -> Any:
+        for target in targets(self, bucket, key):
+            begun.append(target.key)
+            yield target
+
+    monkeypatch.setattr(scrub, "AHEAD", 5)
+    monkeypatch.setattr(Examiner, "examine", slow_first)
+    monkeypatch.setattr(scrub, "wait", now_waiting)
+    monkeypatch.setattr(scrub._Scrub, "_targets", noted)
+    assert command() == 0 and ": 20 objects, " in command.out
+    assert begun.index("waiting") == 5
 
 
 def test_what_is_kept_comes_back(tmp_path: Path) -> None:
