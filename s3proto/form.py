@@ -269,7 +269,7 @@ _SYSTEM = frozenset(
     "cache-control content-disposition content-encoding content-language content-md5 content-type expires".split()
 )
 _KEPT = frozenset(
-    "host content-length transfer-encoding referer user-agent if-match if-none-match if-modified-since"
+    "host content-length content-range transfer-encoding referer user-agent if-match if-none-match if-modified-since"
     " if-unmodified-since x-amz-expected-bucket-owner".split()
 )
 _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
@@ -287,14 +287,13 @@ def expanded(fields: Mapping[str, str], filename: str) -> dict[str, str]:
     return found
 
 
-def required(fields: Mapping[str, str], name: str, spelt: str | None = None) -> str:
+def required(fields: Mapping[str, str], name: str) -> str:
     """Return a field that must be there.  Raises InvalidArgument."""
     if (value := fields.get(name)) is None:
-        spelt = spelt or name
         raise InvalidArgument(
-            f"Bucket POST must contain a field named '{spelt}'.  If it is specified, please check the order of the "
+            f"Bucket POST must contain a field named '{name}'.  If it is specified, please check the order of the "
             "fields.",
-            ArgumentName=spelt,
+            ArgumentName=name,
             ArgumentValue="",
         )
     return value

@@ -1,4 +1,6 @@
-"""Browsers' forms for tests: their bytes as browsers send them, and policies signed with version 4 and 2."""
+"""Browsers' forms for tests: their bytes as browsers send them, policies signed with version 4 and 2, and a driver that
+answers what the core asks for them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from s3proto import sigv4
+from s3proto import errors, sigv4
+from s3proto.checksums import ALGORITHMS
+from s3proto.commands import CheckAccess, HeadObject, LookupSigningKey, PutObject, ReceiveBody, ReceiveForm, SignV2
+from s3proto.http import Response
+from s3proto.model import Access, Received, SignatureV2
+from s3proto.protocol import serve
+from tests.drive import run
+from tests.s3_requests import CONTEXT, KEY, MD5, PRINCIPAL, head, info
 
 BOUNDARY = "----WebKitFormBoundary7MA4YWxkTrZu0gW"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
@@ -75,3 +84,62 @@ def sign_v2(
     text = policy(covering(fields, bucket) if conditions is None else conditions, expiration)
     signature = b64encode(hmac.digest(secret.encode(), text.encode(), "sha1")).decode()
     return {**fields, "AWSAccessKeyId": access_key, "policy": text, "signature": signature}
+
+
+# ------------------------------------------------------------------------------------------------ the core's driver
+
+SECRET = "secret"
+"""Of the key that signs with version 2; with version 4 it is ``KEY``."""
+
+
+class Driver:
+    """Answers the commands for one form; ``asked`` are their types in order.  There is no object before."""
+
+    def __init__(self, body: bytes, access: Access = Access.OWNER) -> None:
+        self.body, self.access = body, access
+        self.asked: list[type[Any]] = []
+        self.checked: CheckAccess | None = None
+        self.received: ReceiveBody | None = None
+        self.put: PutObject | None = None
+
+    def __call__(self, command: Any) -> object:
+        self.asked.append(type(command))
+        try:
+            return self._answer(command)
+        except errors.S3Error as error:
+            return error
+
+    def _answer(self, command: Any) -> object:
+        match command:
+            case ReceiveForm():
+                command.decoder.feed(memoryview(self.body))
+                command.decoder.finish()
+                return None
+            case HeadObject():
+                raise errors.NoSuchKey()
+            case LookupSigningKey():
+                return KEY if command.access_key_id == "AKIAEXAMPLE" else None
+            case SignV2():
+                signature = hmac.digest(SECRET.encode(), command.string_to_sign, "sha1")
+                return SignatureV2(signature, PRINCIPAL) if command.access_key_id == "AKIAEXAMPLE" else None
+            case CheckAccess():
+                self.checked = command
+                return self.access
+            case ReceiveBody():
+                self.received = command
+                content = b"".join(bytes(piece) for piece in command.decoder.feed(memoryview(command.begun)))
+                command.decoder.finish()
+                digests = {"md5": bytes.fromhex(MD5)}
+                digests |= {row.digest: row.of(content) for row in ALGORITHMS.values() if row.digest in command.digests}
+                return Received(content, len(content), digests)
+            case PutObject():
+                self.put = command
+                return info(command.key)
+        raise AssertionError(command)
+
+
+def post(driver: Driver, target: str = "/bucket", headers: Mapping[str, str] | None = None) -> Response:
+    """Serve the request that carries the driver's form."""
+    fields = {"content-type": CONTENT_TYPE, "content-length": str(len(driver.body))}
+    fields |= headers or {}
+    return run(serve(head("POST", target, fields), CONTEXT), driver)

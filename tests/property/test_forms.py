@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from s3proto.errors import AccessDenied, S3Error
 from s3proto.form import MAX_FORM, FileDecoder, FormDecoder
 from s3proto.post_policy import Policy, check, parse
-from tests.form_kit import covering, encode, policy
+from tests.form_kit import Driver, covering, encode, policy, post, sign_v4
+from tests.s3_requests import KEY
 from tests.strategies import changed, splits
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-_", min_size=1, max_size=8).filter(lambda name: name != "file")
@@ -106,3 +107,15 @@ def test_any_document_is_a_policy_or_an_error(conditions: object) -> None:
         parse(policy(conditions))  # type: ignore[arg-type]
     except S3Error as error:
         assert error.code == "InvalidPolicyDocument"
+
+
+SIGNED = sign_v4({"key": "k", "acl": "private"}, "bucket", KEY.key)
+
+
+@given(st.sampled_from(sorted(SIGNED)), st.data())
+def test_any_change_to_what_is_signed_is_refused(name: str, data: st.DataObject) -> None:
+    value = data.draw(changed(SIGNED[name].encode()).map(lambda new: new.decode("latin-1")))
+    driver = Driver(encode(SIGNED | {name: value}, b"x"))
+    response = post(driver)
+    assert (driver.put is not None) is (value == SIGNED[name]), response
+    assert response.status in (204, 400, 403, 501)

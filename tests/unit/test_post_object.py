@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from s3proto import errors
 from s3proto.checksums import ALGORITHMS
 from s3proto.commands import (
     BodyTarget,
@@ -25,67 +22,14 @@ from s3proto.commands import (
 )
 from s3proto.context import Settings
 from s3proto.form import MAX_FORM, FileDecoder
-from s3proto.http import Headers, RequestHead, Response
-from s3proto.model import NO_CHECKSUMS, Access, Checksums, ObjectAttributes, Received, SignatureV2
+from s3proto.http import Headers, RequestHead
+from s3proto.model import NO_CHECKSUMS, Access, Checksums, ObjectAttributes
 from s3proto.protocol import serve
 from tests.drive import run
-from tests.form_kit import CONTENT_TYPE, encode, sign_v2, sign_v4
-from tests.s3_requests import CONTEXT, KEY, MD5, PRINCIPAL, head, info, texts
+from tests.form_kit import CONTENT_TYPE, SECRET, Driver, encode, post, sign_v2, sign_v4
+from tests.s3_requests import CONTEXT, KEY, MD5, PRINCIPAL, head, texts
 
-SECRET = "secret"
 FILE = b"the file"
-
-
-class Driver:
-    """Answers a form's commands; ``asked`` are their types in order."""
-
-    def __init__(self, body: bytes, access: Access = Access.OWNER) -> None:
-        self.body, self.access = body, access
-        self.asked: list[type[Any]] = []
-        self.checked: CheckAccess | None = None
-        self.received: ReceiveBody | None = None
-        self.put: PutObject | None = None
-
-    def __call__(self, command: Any) -> object:
-        self.asked.append(type(command))
-        try:
-            return self._answer(command)
-        except errors.S3Error as error:
-            return error
-
-    def _answer(self, command: Any) -> object:
-        match command:
-            case ReceiveForm():
-                command.decoder.feed(memoryview(self.body))
-                command.decoder.finish()
-                return None
-            case HeadObject():
-                raise errors.NoSuchKey()
-            case LookupSigningKey():
-                return KEY if command.access_key_id == "AKIAEXAMPLE" else None
-            case SignV2():
-                signature = hmac.digest(SECRET.encode(), command.string_to_sign, "sha1")
-                return SignatureV2(signature, PRINCIPAL) if command.access_key_id == "AKIAEXAMPLE" else None
-            case CheckAccess():
-                self.checked = command
-                return self.access
-            case ReceiveBody():
-                self.received = command
-                content = b"".join(bytes(piece) for piece in command.decoder.feed(memoryview(command.begun)))
-                command.decoder.finish()
-                digests = {"md5": bytes.fromhex(MD5)}
-                digests |= {row.digest: row.of(content) for row in ALGORITHMS.values() if row.digest in command.digests}
-                return Received(content, len(content), digests)
-            case PutObject():
-                self.put = command
-                return info(command.key)
-        raise AssertionError(command)
-
-
-def post(driver: Driver, target: str = "/bucket", headers: Mapping[str, str] | None = None) -> Response:
-    fields = {"content-type": CONTENT_TYPE, "content-length": str(len(driver.body))}
-    fields |= headers or {}
-    return run(serve(head("POST", target, fields), CONTEXT), driver)
 
 
 def refused(
@@ -265,6 +209,7 @@ def test_refusals_of_requests() -> None:
     assert refused({"key": "k"}, headers={"content-type": "text/plain"}) == (412, "PreconditionFailed")
     assert refused({"key": "k"}, headers={"content-type": "multipart/form-data"}) == (400, "MalformedPOSTRequest")
     assert refused({"key": "k"}, headers={"authorization": "AWS4-HMAC-SHA256 x"}) == (400, "InvalidArgument")
+    assert refused({"key": "k"}, headers={"content-range": "bytes 0-7/20"}) == (501, "NotImplemented")
     assert refused({"key": "k"}, file=None) == (400, "InvalidArgument")
     driver = Driver(b"")
     response = run(serve(head("POST", "/bucket", {"content-type": CONTENT_TYPE}), CONTEXT), driver)
