@@ -1,12 +1,14 @@
 """Gateways that the tests of real clients share, and a bucket of its own for each test.
 
 One gateway per process and kind, started at first use: a client must leave nothing behind that disturbs the next one.
-``durability`` is ``none``: what reaches the disk is the crash tests' matter.
+``durability`` is ``none``: what reaches the disk is the crash tests' matter.  Each test runs on every store of
+``tests.compat.stores``.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +18,8 @@ from typing import Any
 import pytest
 
 from tests.compat import clients
-from tests.gateway import Gateway, running_gateway
+from tests.compat.stores import STORES, gateway_on_store
+from tests.gateway import Gateway
 
 DOMAIN = "s3.localhost"
 """Buckets are hosts below it, too.  Names below localhost are this machine's (RFC 6761 6.3)."""
@@ -30,6 +33,8 @@ VERSIONS = {
     "curl": "--version",
     "s3fs": "--version",
 }
+_RUN = os.urandom(4).hex()
+"""A live cluster outlasts the tests."""
 _numbers = itertools.count(1)
 
 
@@ -45,24 +50,30 @@ def pytest_report_header() -> list[str]:
     return found
 
 
+@pytest.fixture(scope="session", params=STORES)
+def store(request: pytest.FixtureRequest) -> str:
+    """What is served."""
+    chosen: str = request.param
+    return chosen
+
+
 @pytest.fixture(scope="session")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    directory = tmp_path_factory.mktemp("gateway")
-    with running_gateway(directory, durability="none", settings={"domain": DOMAIN}) as made:
+def gateway(store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway_on_store(store, tmp_path_factory.mktemp("gateway"), domain=DOMAIN) as made:
         yield made
 
 
 @pytest.fixture(scope="session")
-def tls_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def tls_gateway(store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     if shutil.which("openssl") is None:
         pytest.skip("openssl, which makes the certificate, is not installed")
-    with running_gateway(tmp_path_factory.mktemp("tls"), durability="none", tls=True) as made:
+    with gateway_on_store(store, tmp_path_factory.mktemp("tls"), tls=True) as made:
         yield made
 
 
 @pytest.fixture(params=["gateway", "tls_gateway"], ids=["http", "https"])
-def served(request: pytest.FixtureRequest) -> Gateway:
-    """Each of the two."""
+def served(request: pytest.FixtureRequest, store: str) -> Gateway:
+    """Each of the two, on each store."""
     gateway: Gateway = request.getfixturevalue(request.param)
     return gateway
 
@@ -77,7 +88,7 @@ def client(gateway: Gateway) -> Iterator[Any]:
 @pytest.fixture
 def name() -> str:
     """A bucket name that no other test has."""
-    return f"bucket-{next(_numbers)}"
+    return f"bucket-{_RUN}-{next(_numbers)}"
 
 
 @pytest.fixture

@@ -139,8 +139,8 @@ def test_virtual_hosts(gateway: Gateway, name: str, version: str) -> None:
 
 
 @pytest.fixture(params=["http", "https"])
-def either(request: pytest.FixtureRequest, name: str) -> Iterator[tuple[Any, str]]:
-    """A client of a gateway without and with TLS, and a bucket.
+def either(request: pytest.FixtureRequest, store: str, name: str) -> Iterator[tuple[Any, str]]:
+    """A client of a gateway without and with TLS, and a bucket, on each store.
 
     By default botocore sends a checksum with each object: over TLS as a trailer behind a body that is not signed.
     """

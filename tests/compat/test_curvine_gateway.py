@@ -1,4 +1,4 @@
-"""The gateway on a Curvine cluster: what boto3 does with a directory, and what happens when servers of the cluster die.
+"""The gateway on a Curvine cluster: what others see in it, and what happens when servers of the cluster die.
 
 On the simulated cluster always; on a live one, too, when CURVINE_MASTERS=host:port[,host:port...] is set.  Buckets with
 random names are made there, and most of them stay.  Faults are only put on the simulated one.
@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -27,59 +25,28 @@ from curvinefs.api import FileSystem
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.options import Options
 from curvinefs.curvine.retry import Code
-from tests.compat import clients, test_boto3, test_forms
+from tests.compat import clients
 from tests.compat.clients import MIB, bytes_of
 from tests.compat.conftest import DOMAIN
+from tests.compat.stores import CLUSTERS, LIVE, MASTERS, client_of, gateway_on_cluster
 from tests.compat.test_boto3 import code, read
-from tests.gateway import Gateway, running_gateway
+from tests.gateway import Gateway
 from tests.sim.cluster import Cluster
 from tests.sim.kit import get, put
 from tests.sim.server import Fault
 
 pytestmark = pytest.mark.compat
 
-MASTERS = os.environ.get("CURVINE_MASTERS", "")
-LIVE = [pytest.mark.curvine, pytest.mark.skipif(not MASTERS, reason="CURVINE_MASTERS names no cluster")]
 BROKEN_OFF = (HTTPClientError, ResponseStreamingError, ProtocolError)
 BIG = bytes_of(20 * MIB, 7)
 OPEN, RUNNING, COMPLETE = 0xF2, 0xF3, 0xF5
 PATIENT = "[client]\nshort_circuit = false\nrpc_retry_max_duration_ms = 1000\n"
 
 
-@dataclass(frozen=True)
-class ClusterPath:
-    """As much of pathlib.Path as test_boto3 needs, through a client of its own."""
-
-    fs: FileSystem
-    path: str = ""
-
-    def __truediv__(self, name: str) -> ClusterPath:
-        return ClusterPath(self.fs, f"{self.path}/{name}")
-
-    def iterdir(self) -> Iterator[ClusterPath]:
-        return (self / entry.name for entry in self.fs.list(self.path))
-
-    def read_bytes(self) -> bytes:
-        return get(self.fs, self.path)
-
-    def write_bytes(self, data: bytes) -> None:
-        put(self.fs, self.path, data)
-
-    def mkdir(self) -> None:
-        self.fs.mkdir(self.path)
-
-
-@contextmanager
 def gateway_on(
     directory: Path, masters: str, fs: FileSystem, conf: str = "", *, tls: bool = False
-) -> Iterator[Gateway]:
-    directory.mkdir(exist_ok=True)
-    file = directory / "cluster.toml"
-    file.write_text(conf, "utf-8")
-    settings = {"store": f"curvine://{masters}/", "conf": file, "domain": DOMAIN}
-    with running_gateway(directory / "instance", tls=tls, settings=settings) as made:
-        made.data = ClusterPath(fs)  # type: ignore[assignment]
-        yield made
+) -> AbstractContextManager[Gateway]:
+    return gateway_on_cluster(directory, masters, fs, conf, tls=tls, domain=DOMAIN)
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +55,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(scope="module", params=["simulated", pytest.param("live", marks=LIVE)])
+@pytest.fixture(scope="module", params=CLUSTERS)
 def masters(request: pytest.FixtureRequest) -> str:
-    if request.param == "live":
+    if request.param == LIVE:
         return MASTERS
     cluster: Cluster = request.getfixturevalue("cluster")
     return ",".join(f"{host}:{port}" for host, port in cluster.addresses())
@@ -98,8 +65,7 @@ def masters(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def fs(masters: str) -> Iterator[CurvineFileSystem]:
-    addresses = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in masters.split(","))]
-    with closing(CurvineFileSystem(addresses, Options())) as fs:
+    with closing(client_of(masters)) as fs:
         yield fs
 
 
@@ -113,26 +79,6 @@ def gateway(masters: str, fs: CurvineFileSystem, tmp_path_factory: pytest.TempPa
 def tls_gateway(masters: str, fs: CurvineFileSystem, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with gateway_on(tmp_path_factory.mktemp("tls"), masters, fs, tls=True) as made:
         yield made
-
-
-@pytest.fixture
-def name() -> str:
-    """A live cluster outlasts the tests."""
-    return f"t-{os.urandom(6).hex()}"
-
-
-@pytest.fixture(params=["http", "https"])
-def either(request: pytest.FixtureRequest, masters: str, name: str) -> Iterator[tuple[Any, str]]:
-    """A client of a gateway without and with TLS, and a bucket; ``masters`` chooses the cluster for both."""
-    gateway = request.getfixturevalue("gateway" if request.param == "http" else "tls_gateway")
-    with closing(clients.s3(gateway)) as client:
-        client.create_bucket(Bucket=name)
-        yield client, name
-
-
-# Collected here once more, with the fixtures above.
-for module in (test_boto3, test_forms):
-    globals().update({name: test for name, test in vars(module).items() if name.startswith("test_")})
 
 
 # ------------------------------------------------------------------------------------- curvine's own users beside us
