@@ -142,8 +142,14 @@ class Scene:
         return [entry.name for entry in self.fs.list("/bbb")]
 
     def placed_on(self) -> int:
-        """Number of the worker that has a block under way."""
-        return next(n for n, worker in enumerate(self.cluster.workers) if any(worker._staging.iterdir()))
+        """Number of the worker that has a block under way; what was sent may not have reached it yet."""
+        until = time.monotonic() + 30.0
+        while time.monotonic() < until:
+            for number, worker in enumerate(self.cluster.workers):
+                if any(worker._staging.iterdir()):
+                    return number
+            time.sleep(0.01)
+        raise AssertionError("no worker has a block under way")
 
 
 @contextmanager
