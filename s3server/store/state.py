@@ -2,7 +2,7 @@
 
 Rules
 - State hangs on a bucket's random id, an attribute of its directory: a new bucket of the same name inherits nothing.
-- Documents are small JSON files, published by rename: seen whole or not at all.
+- Documents are small files (JSON; CORS rules as XML), published by rename: seen whole or not at all.
 - Names below are made of our own random ids only; nothing a client sends becomes a path here.
 """
 
@@ -53,7 +53,8 @@ ADMINISTRATOR = owner_of("curvine")
 
 
 KNOWN_FRESH = 1.0
-"""Seconds that another process may take to notice that an ACL grants less, or that a bucket is somebody else's now."""
+"""Seconds that another process may take to notice that an ACL grants less, that there are other CORS rules, or that a
+bucket is somebody else's now."""
 MAX_KNOWN = 4096
 
 
@@ -167,8 +168,8 @@ class Buckets:
     def known(self, name: str, *, fresh: bool = False) -> Bucket:
         """Whose bucket it is and who else may use it, as of KNOWN_FRESH seconds ago at most.  Raises NoSuchBucket.
 
-        ``fresh``: as of now.  What deletes and changes buckets in this process is seen at once.  Nothing but access
-        hangs on it: an operation on a bucket that has gone finds that out by itself.
+        ``fresh``: as of now.  What deletes and changes buckets in this process is seen at once.  Nothing but access and
+        what pages are told hangs on it: an operation on a bucket that has gone finds that out by itself.
         """
         now = self._clock()
         known = self._known.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -139,6 +140,23 @@ def test_what_was_read_once_is_not_read_again(shop: Shop, monkeypatch: pytest.Mo
     assert rules(shop.store) == ONE
     monkeypatch.setattr(shop.fs, "open", None)
     assert rules(shop.store) == rules(shop.store, fresh=True) == ONE
+
+
+def test_who_reads_while_others_replace_sees_one_or_the_other(shop: Shop) -> None:
+    def replace(wanted: tuple[CorsRule, ...]) -> None:
+        for _ in range(5):
+            put(shop, wanted)
+
+    put(shop, ONE)
+    with ThreadPoolExecutor(2) as pool:
+        writers = [pool.submit(replace, wanted) for wanted in (ONE, LARGE)]
+        seen = [rules(shop.store, fresh=True)]
+        while not all(writer.done() for writer in writers):
+            seen.append(rules(shop.store, fresh=True))
+        for writer in writers:
+            writer.result()
+    assert set(seen) <= {ONE, LARGE} and rules(Instance(shop).store) in (ONE, LARGE)
+    assert len(documents(shop)) == 1
 
 
 def test_damage_is_no_configuration(shop: Shop) -> None:
