@@ -32,6 +32,11 @@ FLAGS = (
 ).split()
 PAGE = """<script>
 async function ask(url, options) {
+    if (options.form) {
+        options.body = new FormData();
+        for (const name in options.form) options.body.append(name, options.form[name]);
+        options.body.append("file", new Blob(["file"]), "file.txt");
+    }
     try {
         const answer = await fetch(url, options);
         return {status: answer.status, text: await answer.text(), etag: answer.headers.get("etag"),
@@ -121,7 +126,7 @@ def test_a_page_of_another_origin(gateway: Gateway, client: Any, bucket: str, si
     client.put_object(Bucket=closed, Key="k", Body=b"secret")
     rule = {
         "AllowedOrigins": [site.origin],
-        "AllowedMethods": ["GET", "PUT"],
+        "AllowedMethods": ["GET", "PUT", "POST"],
         "AllowedHeaders": ["x-amz-meta-*", "range"],
         "ExposeHeaders": ["ETag"],
     }
@@ -132,23 +137,28 @@ def test_a_page_of_another_origin(gateway: Gateway, client: Any, bucket: str, si
         get = signer.generate_presigned_url("get_object", where)
         delete = signer.generate_presigned_url("delete_object", where)
         elsewhere = signer.generate_presigned_url("get_object", {"Bucket": closed, "Key": "k"})
+        form = signer.generate_presigned_post(bucket, "by a form")
     asked = [
         (put, {"method": "PUT", "body": "hello", "headers": {"x-amz-meta-m": "v"}}),
         (get, {}),
         (get, {"headers": {"Range": "bytes=1-1"}}),
         (get, {"credentials": "include"}),
         (f"{gateway.endpoint}/{bucket}/none", {}),
+        (form["url"], {"method": "POST", "form": form["fields"]}),
+        (form["url"], {"method": "POST", "form": form["fields"] | {"key": "other"}}),
         (put, {"method": "PUT", "body": "x", "headers": {"x-other": "v"}}),
         (delete, {"method": "DELETE"}),
         (elsewhere, {}),
     ]
     site.page = (PAGE % json.dumps(asked)).encode()
     with browsing(f"{site.origin}/", tmp_path):
-        written, read, piece, with_cookies, refused, *blocked = site.results.get(timeout=TIMEOUT)
+        written, read, piece, with_cookies, refused, posted, forged, *blocked = site.results.get(timeout=TIMEOUT)
     etag = f'"{md5(b"hello").hexdigest()}"'
     assert written == {"status": 200, "text": "", "etag": etag, "id": None}
     assert read == with_cookies == {"status": 200, "text": "hello", "etag": etag, "id": None}
     assert (piece["status"], piece["text"]) == (206, "e")
     assert refused["status"] == 403 and "<Code>AccessDenied</Code>" in refused["text"]
+    assert posted["status"] == 204 and client.get_object(Bucket=bucket, Key="by a form")["Body"].read() == b"file"
+    assert forged["status"] == 403 and "<Code>AccessDenied</Code>" in forged["text"]
     assert blocked == ["TypeError"] * 3
     assert client.head_object(**where)["Metadata"] == {"m": "v"}  # neither replaced nor deleted
