@@ -147,8 +147,7 @@ def authenticate_form(head: RequestHead, bucket: str, context: Context) -> Steps
         policy = post_policy.parse(fields["policy"])
         post_policy.check(policy, fields, bucket, context.now)
         smallest, largest = policy.smallest, policy.largest
-    # Not ``replace``: what is remembered of the head is not true of these headers.
-    meant = RequestHead(head.method, head.target, form.headers_of(fields, head.headers), head.version, head.secure)
+    meant = replace(head, headers=form.headers_of(fields, head.headers), memo={})  # the next form has other headers
     opened = PostForm(fields, key, decoder.boundary, decoder.begun, smallest, largest)
     return Identity(principal, PayloadSpec(), meant, opened)
 

@@ -207,27 +207,19 @@ class FileDecoder:
 
     def feed(self, data: memoryview) -> list[memoryview]:
         """See ``body.Decoder.feed``.  Raises MalformedPOSTRequest when too much follows the file."""
-        delimiter, held = self._delimiter, self._held
-        reach = len(delimiter) - 1
-        pieces: list[memoryview] = []
         if self._ended:
             self._take_rest(data)
-            return pieces
-        if held and len(data) > reach:
-            at = (held + bytes(data[:reach])).find(delimiter)
-            if at >= 0:
-                self._take_rest(data[at + len(delimiter) - len(held) :])
-                return [memoryview(held)[:at]]
-            pieces.append(memoryview(held))
-        elif held:
-            data = memoryview(held + bytes(data))
-        whole = bytes(data)  # bytes know how to search, and a copy costs less than a regular expression
+            return []
+        delimiter = self._delimiter
+        whole = self._held + bytes(data)  # bytes know how to search, and a copy costs less than a regular expression
+        if self._held:
+            data = memoryview(whole)
         if (at := whole.find(delimiter)) >= 0:
             self._take_rest(data[at + len(delimiter) :])
-            return [*pieces, data[:at]]
-        begun = whole.rfind(b"\r", -reach)
+            return [data[:at]]
+        begun = whole.rfind(b"\r", 1 - len(delimiter))
         self._held = whole[begun:] if begun >= 0 and delimiter.startswith(whole[begun:]) else b""
-        return [*pieces, data[: len(data) - len(self._held)]]
+        return [data[: len(data) - len(self._held)]]
 
     def _take_rest(self, data: memoryview) -> None:
         self._ended = True

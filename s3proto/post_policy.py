@@ -113,7 +113,7 @@ def _condition(written: Any) -> Condition:
 
 
 def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | str) or not _COUNT.fullmatch(str(value)):
+    if not isinstance(value, int | str) or not _COUNT.fullmatch(str(value)):
         raise _invalid(f"Invalid {RANGE}: its ends must be whole numbers.")
     return int(value)
 

@@ -142,6 +142,8 @@ NO_CONDITIONS: list[Any] = [
         "ü",
         "eyJ9",
         b64encode(b"\xff").decode(),
+        policy([]) + "\n",
+        policy([])[:8] + "\r\n" + policy([])[8:],
         b64encode(b"[" * 15_000).decode(),
         b64encode(b"9" * 15_000).decode(),
         base64([]),
