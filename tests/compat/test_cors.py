@@ -1,11 +1,11 @@
-"""Cross-origin requests as browsers send them, on a directory and on a (simulated) cluster: what a page may read.
+"""Cross-origin requests as browsers send them: what a page may read.
 
-Rules come through boto3; preflights and requests of pages are plain HTTP, as boto3 sends no Origin.
+Rules come through boto3; preflights and requests of pages are plain HTTP, as boto3 sends no Origin.  Gateways have two
+processes: a change made through one must reach the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -15,9 +15,7 @@ from botocore.exceptions import ClientError
 
 from tests.compat import clients
 from tests.compat.test_boto3 import code
-from tests.compat.test_curvine_gateway import gateway_on
 from tests.gateway import Gateway
-from tests.sim.cluster import Cluster
 
 pytestmark = pytest.mark.compat
 
@@ -39,21 +37,6 @@ LARGE: list[dict[str, Any]] = [
 ]
 """Some 60 KB: far more than an attribute of a file holds."""
 VARY = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"
-
-
-@pytest.fixture(scope="module", params=["directory", "simulated cluster"])
-def gateway(
-    request: pytest.FixtureRequest, gateway: Gateway, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Gateway]:
-    """Each with two processes: a change made through one must reach the other."""
-    if request.param == "directory":
-        yield gateway
-        return
-    directory = tmp_path_factory.mktemp("cors")
-    with Cluster(directory) as cluster, closing(cluster.client()) as fs:
-        masters = ",".join(f"{host}:{port}" for host, port in cluster.addresses())
-        with gateway_on(directory, masters, fs) as made:
-            yield made
 
 
 class Answer(NamedTuple):
