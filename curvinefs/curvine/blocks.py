@@ -25,7 +25,7 @@ from curvinefs.api import NoSpace, Unavailable
 from curvinefs.curvine.calls import Calls, Commit
 from curvinefs.curvine.errors import LENGTHS_DIFFER, RECOVERING, BlockFailed, ConnectionLost, NoWorker, Refused
 from curvinefs.curvine.frames import Request, encode
-from curvinefs.curvine.master import receive_message
+from curvinefs.curvine.master import Life, receive_message
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.pool import Connection
 from curvinefs.curvine.retry import Code, new_id
@@ -263,6 +263,15 @@ class Placement:
         self.client_name = client_name
         self._workers = workers
         self._capacity = capacity
+        self._life: Life | None = None
+        """Of the master that gave out the block."""
+
+    def want_file(self) -> None:
+        """Raises Unavailable where the file is forgotten: another one may have got its block ids, and be written."""
+        if not self.calls.master.lives(self._life):
+            if getattr(self.calls.find(self.path), "id", None) != self.inode:
+                raise Unavailable(f"{self.path}: the master forgot it, or somebody removed it")
+            self._life = self.calls.life
 
     def next_block(self, last: int | None, commits: Sequence[Commit], length: int) -> pb.LocatedBlockProto:
         """The block after ``last``, see Calls.add_block; it may come without workers.  Raises FsError."""
@@ -270,9 +279,11 @@ class Placement:
         for _ in self._attempts():
             avoid = self._workers.avoided()
             try:
-                return self.calls.add_block(
+                located = self.calls.add_block(
                     self.path, self.inode, self.client_name, last, commits=commits, length=length, avoid=avoid
                 )
+                self._life = self.calls.life
+                return located
             except NoWorker as error:
                 self._want_more(error)
                 why = error

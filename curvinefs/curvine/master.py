@@ -81,6 +81,10 @@ class Master:
         life: Life | None = getattr(self._answered, "life", None)
         return life
 
+    def lives(self, life: Life | None) -> bool:
+        """Whether that master is certainly still there, and nobody else was found to lead since; asks nobody."""
+        return life is not None and life[0] == self._leader and self._pool.lives(*life)
+
     @contextmanager
     def limited(self) -> Iterator[None]:
         """What not_after says inside ends here."""

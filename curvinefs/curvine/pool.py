@@ -167,6 +167,11 @@ class Pool:
             made.add(connection)
         return connection
 
+    def lives(self, address: Address, life: int) -> bool:
+        """Whether that process is certainly still there: see Connection.life."""
+        with self._mutex:
+            return any(each.life == life and each.is_open() for each in self._made.get(address, ()))
+
     def give(self, connection: Connection) -> None:
         """Nothing is under way on it."""
         now = connection.since = time.monotonic()

@@ -5,6 +5,8 @@ fails, the kept bytes go to others, or to the same one when it is back, and writ
 
 Rules
 - Without a directory to keep bytes in, a block fails with its last worker.
+- A master that died may have forgotten the file, and the next one gives its block ids out again.  So nothing more goes
+  to workers before that one was asked for the file: it would be written into another file's block.
 - A spoiled block id, see BlockFailed, helps nobody: only a file's first block can be begun again in another file.
 """
 
@@ -52,6 +54,7 @@ class LastingBlock:
 
     def write(self, data: memoryview) -> None:
         """At most CHUNK bytes, within the capacity."""
+        self._placement.want_file()
         self._kept.append(data)
         try:
             self._writer.write(data)
@@ -59,6 +62,7 @@ class LastingBlock:
             self._move(error, finish=False)
 
     def finish(self) -> Commit:
+        self._placement.want_file()
         try:
             return self._writer.finish()
         except BlockFailed as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from curvinefs.curvine.retry import Code
 from curvinefs.curvine.write import SMALL, block_size_for
 from tests.sim.cluster import FAST, Cluster
 from tests.sim.errors import worker_error
-from tests.sim.kit import MTIME, get, pattern, put
+from tests.sim.kit import MTIME, codes, get, pattern, put
 from tests.sim.server import Fault
 
 SMALL_BLOCKS = replace(FAST, large_block_size=2 * MIB)
@@ -371,3 +371,36 @@ def test_cluster_that_takes_no_block(cluster: Cluster, fs: CurvineFileSystem) ->
     cluster.state.min_block_size = 2**33
     with pytest.raises(Corrupt, match="Block size needs"):
         put(fs, "/f", b"1")
+
+
+def test_block_ids_given_out_again_while_a_file_is_written(cluster: Cluster) -> None:
+    """A master forgets the file, and gives its block to another one: nothing of ours gets in there."""
+    cluster.keep()
+    cluster.state.dead_to_master = {101}
+    data = pattern(6 * MIB)
+    with closing(cluster.client()) as fs, closing(cluster.client()) as other, closing(fs.create("/t", 6 * MIB)) as ours:
+        ours.write(bytes(2 * MIB))
+        cluster.kill_master(forget=True)
+        cluster.start_master()
+        with closing(other.create("/theirs", len(data))) as theirs:
+            theirs.write(data)
+            assert theirs._last == ours._last
+            with suppress(Unavailable):
+                ours.write(bytes(2 * MIB))
+            theirs.complete({}, MTIME)
+            theirs.rename("f")
+        assert get(other, "/f") == data
+
+
+def test_file_that_a_new_master_remembers_is_written_on(cluster: Cluster) -> None:
+    with closing(cluster.client()) as fs, closing(fs.create("/tmp", 6 * MIB)) as writer:
+        writer.write(pattern(6 * MIB)[: 2 * MIB])
+        cluster.kill_master()
+        cluster.start_master()
+        server = cluster.masters[0].server
+        server.requests.clear()
+        writer.write(pattern(6 * MIB)[2 * MIB :])
+        assert codes(server) == [Code.FILE_STATUS], "asked once"
+        writer.complete({}, MTIME)
+        writer.rename("f")
+        assert get(fs, "/f") == pattern(6 * MIB)
