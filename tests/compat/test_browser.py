@@ -5,6 +5,7 @@ The page lies on a small server of its own, tries everything with ``fetch`` and 
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import queue
@@ -17,6 +18,7 @@ from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -54,7 +56,7 @@ async function ask(url, options) {
 
 
 class Site:
-    """Serves one page, and takes its results."""
+    """Serves one page, and takes its results, or with which parameters somebody was sent to ``/done``."""
 
     def __init__(self) -> None:
         self.page = b""
@@ -63,6 +65,8 @@ class Site:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                if self.path.startswith("/done?"):
+                    site.results.put(self.path)
                 self._answer(site.page if self.path == "/" else b"")
 
             def do_POST(self) -> None:
@@ -162,3 +166,32 @@ def test_a_page_of_another_origin(gateway: Gateway, client: Any, bucket: str, si
     assert forged["status"] == 403 and "<Code>AccessDenied</Code>" in forged["text"]
     assert blocked == ["TypeError"] * 3
     assert client.head_object(**where)["Metadata"] == {"m": "v"}  # neither replaced nor deleted
+
+
+FORM = """<meta charset="utf-8">
+<form action="%s" method="post" enctype="multipart/form-data">%s
+<input type="file" name="file"><input type="submit" name="submit" value="Upload"></form>
+<script>
+const files = new DataTransfer(), form = document.forms[0];
+files.items.add(new File(["line\\r\\n--"], "ü & \\"1\\".txt"));
+form.elements.file.files = files.files;
+form.elements.submit.click();
+</script>"""
+
+
+def test_an_html_form(gateway: Gateway, client: Any, bucket: str, site: Site, tmp_path: Path) -> None:
+    """No script uploads: the browser itself sends the form, and goes where it is sent."""
+    fields = {"success_action_redirect": f"{site.origin}/done?a=b", "Content-Type": "text/plain", "x-amz-meta-m": "ä"}
+    conditions = [{name: value} for name, value in fields.items()]
+    made = client.generate_presigned_post(bucket, "up/${filename}", fields, conditions)
+    hidden = (
+        f'<input type="hidden" name="{name}" value="{html.escape(value)}">' for name, value in made["fields"].items()
+    )
+    site.page = (FORM % (html.escape(made["url"]), "".join(hidden))).encode()
+    with browsing(f"{site.origin}/", tmp_path):
+        told = parse_qs(urlsplit(site.results.get(timeout=TIMEOUT)).query)
+    key = "up/ü & %221%22.txt"  # quotes are what HTML has browsers encode in the names of files
+    found = client.get_object(Bucket=bucket, Key=key)
+    assert told == {"a": ["b"], "bucket": [bucket], "key": [key], "etag": [found["ETag"]]}
+    assert found["Body"].read() == b"line\r\n--" and found["ContentType"] == "text/plain"
+    assert found["Metadata"] == {"m": "ä"}
