@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -66,7 +69,7 @@ def allowed(name: str, who: str, bucket_acl: str, object_acl: str) -> bool:
     if name in READ_OBJECT:
         return reads
     if name == "CopyObject":
-        return writes and reads
+        return writes and reads and who != "anonymous"
     if name == "UploadPartCopy":
         return writes and who == "uploader"
     return name in OBJECT_ACL and who == "uploader"
@@ -131,6 +134,8 @@ def outcome(row: Operation, who: str, bucket_acl: str, object_acl: str, *, missi
         response = run(serve(make(row.method, target, headers), CONTEXT), answer)
     except Stop:
         return "through"
+    if row.name == "DeleteObjects" and "<Code>AccessDenied</Code>" in str(response.body):  # a policy: key by key
+        return "denied"
     return {"AccessDenied": "denied"}.get(response.error_code or "", response.error_code or "through")
 
 
@@ -138,10 +143,12 @@ ROWS = [row for row in OPERATIONS if row.resource in (BUCKET, OBJECT) and row.na
 ACLS = st.sampled_from(acl.OBJECT_ACLS)
 
 
-@given(st.sampled_from(ROWS), st.sampled_from(sorted(WHO)), st.sampled_from(acl.BUCKET_ACLS), ACLS)
-def test_never_more_and_never_less_than_granted(row: Operation, who: str, bucket_acl: str, object_acl: str) -> None:
-    found = outcome(row, who, bucket_acl, object_acl)
-    assert (found != "denied") is allowed(row.name, who, bucket_acl, object_acl), found
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_never_more_and_never_less_than_granted(row: Operation) -> None:
+    """All cases: there are few enough."""
+    for case in itertools.product(sorted(WHO), acl.BUCKET_ACLS, acl.OBJECT_ACLS):
+        found = outcome(row, *case)
+        assert (found != "denied") is allowed(row.name, *case), (case, found)
 
 
 @given(st.sampled_from(sorted(READ_OBJECT)), st.sampled_from(sorted(WHO)), st.sampled_from(acl.BUCKET_ACLS))
