@@ -265,13 +265,18 @@ def _strings(said: Any, where: str, *, plain: bool = False) -> tuple[str, ...]:
     for each in values:
         for variable in _VARIABLE.findall(each):
             if variable not in _VARIABLES:
-                raise PolicyError(f"{where}: ${{{variable}}} is not supported")
+                raise PolicyError(f"{where}: ${{{_shown(variable)}}} is not supported")
     return tuple(values)
+
+
+def _shown(text: str) -> str:
+    """On one line, whatever it is."""
+    return text if text.isprintable() else ascii(text)
 
 
 def _only(said: Mapping[str, Any], names: str, where: str) -> None:
     if unknown := sorted(set(said).difference(names.split())):
-        raise PolicyError(f"{where}: {unknown[0]} is not supported")
+        raise PolicyError(f"{where}: {_shown(unknown[0])} is not supported")
 
 
 # --------------------------------------------------------------------------------------------- policies by name

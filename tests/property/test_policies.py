@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,6 +56,13 @@ def test_any_document_is_a_policy_or_refused(document: Any) -> None:
             assert str(error) and "\n" not in str(error)
         else:
             assert isinstance(policy, Policy)
+
+
+def test_errors_are_one_line() -> None:
+    for said in ({"\n": 1}, {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "${\n}"}}):
+        with pytest.raises(PolicyError) as refused:
+            policy_of(said)
+        assert str(refused.value).isprintable()
 
 
 actions = st.sampled_from(["s3:GetObject", "s3:Get*", "s3:*", "*", "s3:PutObject"])
