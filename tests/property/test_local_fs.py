@@ -97,21 +97,17 @@ class Model:
             return
         if destination.startswith(source + "/") or (flag and source.startswith(destination + "/")):
             raise InvalidPath(destination)
-        before, after = self.take(source), {}
-        if flag is RenameFlag.EXCHANGE:
-            after = self.take(destination)
-        elif destination in self.there:
+        exchange = flag is RenameFlag.EXCHANGE
+        if not exchange and destination in self.there:
             replaced = self.there[destination]
-            try:
-                if moved is None and replaced is not None:
-                    raise NotADirectory(destination)
-                if moved is not None and replaced is None:
-                    raise IsADirectory(destination)
-                if self.below(destination):
-                    raise DirectoryNotEmpty(destination)
-            except FsError:
-                self.give(source, before)
-                raise
+            if moved is None and replaced is not None:
+                raise NotADirectory(destination)
+            if moved is not None and replaced is None:
+                raise IsADirectory(destination)
+            if self.below(destination):  # the source counts, too
+                raise DirectoryNotEmpty(destination)
+        before = self.take(source)
+        after = self.take(destination) if exchange else {}
         self.give(destination, before)
         self.give(source, after)
 
