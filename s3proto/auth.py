@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TypeVar
 
-from s3proto import acl, form, post_policy, sigv2, sigv4
+from s3proto import acl, form, post_form, post_policy, sigv2, sigv4
 from s3proto.body import body_is_declared
 from s3proto.checksums import ALGORITHMS
 from s3proto.commands import CheckAccess, Command, LookupSigningKey, ReceiveForm, SignV2, Steps
@@ -28,11 +29,12 @@ from s3proto.errors import (
     MissingContentLength,
     NoSuchKey,
 )
-from s3proto.form import FormDecoder, PostForm
+from s3proto.form import FormDecoder
 from s3proto.http import Headers, RequestHead
 from s3proto.model import Access, ObjectAttributes, ObjectInfo, OpenedObject, Principal
 from s3proto.names import Target, parse_query
 from s3proto.policy import CONDITION_KEYS, resource_name
+from s3proto.post_form import PostForm
 from s3proto.sigv4 import ChunkSeed, PayloadKind, PayloadSpec, payload_kind
 
 Found = TypeVar("Found", ObjectInfo, OpenedObject)
@@ -139,15 +141,15 @@ def authenticate_form(head: RequestHead, bucket: str, context: Context) -> Steps
     if not body_is_declared(head):
         raise MissingContentLength()
     yield from ReceiveForm(decoder)
-    fields = form.expanded(decoder.fields, decoder.filename)
-    key = form.key_of(fields)
+    fields = post_form.expanded(decoder.fields, decoder.filename)
+    key = post_form.key_of(fields)
     principal, smallest, largest = None, 0, None
     if not fields.keys().isdisjoint(_SIGNED_FORM):
         principal = yield from _signer(fields, head, context)
         policy = post_policy.parse(fields["policy"])
         post_policy.check(policy, fields, bucket, context.now)
         smallest, largest = policy.smallest, policy.largest
-    meant = replace(head, headers=form.headers_of(fields, head.headers), memo={})  # the next form has other headers
+    meant = replace(head, headers=post_form.headers_of(fields, head.headers), memo={})  # the next form has others
     opened = PostForm(fields, key, decoder.boundary, decoder.begun, smallest, largest)
     return Identity(principal, PayloadSpec(), meant, opened)
 
@@ -162,9 +164,9 @@ def _signer(fields: Mapping[str, str], head: RequestHead, context: Context) -> S
     v4, v2 = (not fields.keys().isdisjoint(names) for names in (sigv4.FORM_FIELDS, sigv2.FORM_FIELDS))
     if v4 and v2:
         raise _several_mechanisms()
-    policy = form.required(fields, "policy")
+    policy = post_form.required(fields, "policy")
     for name in sigv4.FORM_FIELDS if v4 else sigv2.FORM_FIELDS:
-        form.required(fields, name)
+        post_form.required(fields, name)
     if not policy.isascii():
         raise InvalidPolicyDocument()
     if v4:
@@ -262,7 +264,8 @@ def permitted(identity: Identity, action: str, bucket: str | None, key: str | No
     if (besides := _WITH_ACL.get(action)) and "x-amz-acl" in identity.head.headers:
         actions.append(besides)
     resource, user = resource_name(bucket, key), principal.owner.display_name
-    return all(policy.allows(each, resource, user, lambda: _condition_values(identity)) for each in actions)
+    values = cache(lambda: _condition_values(identity))
+    return all(policy.allows(each, resource, user, values) for each in actions)
 
 
 def _condition_values(identity: Identity) -> dict[str, str]:

@@ -409,26 +409,25 @@ def verify(head: RequestHead, claim: Claim, key: bytes) -> None:
     canonical = canonical_request(head, claim)
     to_sign = string_to_sign(claim, canonical)
     if not same_signature(sign(key, to_sign), claim.signature):
-        raise SignatureDoesNotMatch(
-            AWSAccessKeyId=claim.access_key_id,
-            StringToSign=to_sign,
-            SignatureProvided=claim.signature,
-            StringToSignBytes=to_sign.encode("latin-1").hex(" "),
-            CanonicalRequest=canonical,
-            CanonicalRequestBytes=canonical.encode("latin-1").hex(" "),
-        )
+        shown = {"CanonicalRequest": canonical, "CanonicalRequestBytes": canonical.encode("latin-1").hex(" ")}
+        raise _mismatch(claim, to_sign, **shown)
     head.memo["verified"] = (claim.signature, key)
 
 
 def verify_policy(policy: str, claim: Claim, key: bytes) -> None:
     """Raise SignatureDoesNotMatch unless ``key`` made the claim's signature over a form's policy (ASCII)."""
     if not same_signature(sign(key, policy), claim.signature):
-        raise SignatureDoesNotMatch(
-            AWSAccessKeyId=claim.access_key_id,
-            StringToSign=policy,
-            SignatureProvided=claim.signature,
-            StringToSignBytes=policy.encode("ascii").hex(" "),
-        )
+        raise _mismatch(claim, policy)
+
+
+def _mismatch(claim: Claim, to_sign: str, **shown: str) -> SignatureDoesNotMatch:
+    return SignatureDoesNotMatch(
+        AWSAccessKeyId=claim.access_key_id,
+        StringToSign=to_sign,
+        SignatureProvided=claim.signature,
+        StringToSignBytes=to_sign.encode("latin-1").hex(" "),
+        **shown,
+    )
 
 
 def same_signature(ours: str, theirs: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from s3proto import errors, form
+from s3proto import errors, form, post_form
 from s3proto.errors import S3Error
 from s3proto.form import MAX_FORM, FileDecoder, FormDecoder
 from s3proto.http import Headers
@@ -162,10 +162,10 @@ def test_what_the_name_of_the_file_takes_the_place_of() -> None:
         "policy": "${filename}",
         "success_action_redirect": "http://h/${filename}",
     }
-    found = form.expanded(fields, "x")
+    found = post_form.expanded(fields, "x")
     assert found == {"key": "a/x/x", "policy": "${filename}", "success_action_redirect": "http://h/x"}
     with pytest.raises(errors.MaxPostPreDataLengthExceededError):
-        form.expanded({"key": "${filename}" * 100}, "x" * 300)
+        post_form.expanded({"key": "${filename}" * 100}, "x" * 300)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_what_the_name_of_the_file_takes_the_place_of() -> None:
 )
 def test_keys(fields: dict[str, str], error: type[S3Error]) -> None:
     with pytest.raises(error):
-        form.key_of(fields)
-    assert form.key_of({"key": "ü" * 512}) == "ü" * 512
+        post_form.key_of(fields)
+    assert post_form.key_of({"key": "ü" * 512}) == "ü" * 512
 
 
 def test_headers() -> None:
@@ -205,7 +205,7 @@ def test_headers() -> None:
         ("x-amz-expected-bucket-owner", "o"),
     ]
     found = [("x-amz-acl", "private"), ("content-type", "text/\xc3\xbc"), ("x-amz-meta-a", "")]
-    assert list(form.headers_of(fields, sent)) == kept + found
+    assert list(post_form.headers_of(fields, sent)) == kept + found
 
 
 @pytest.mark.parametrize(
@@ -213,4 +213,4 @@ def test_headers() -> None:
 )
 def test_what_no_header_could_carry(fields: dict[str, str]) -> None:
     with pytest.raises(errors.InvalidArgument):
-        form.headers_of(fields, Headers())
+        post_form.headers_of(fields, Headers())
