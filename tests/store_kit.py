@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from blake3 import blake3
 
 from curvinefs.api import FileSystem
+from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto.model import Checksums, Completed, DeleteEntry, ObjectAttributes, Owner, Part, Principal
 from s3server.spool import MemoryBudget, Spool
 from s3server.store import ObjectStore
 from s3server.store.publish import Spot
 from s3server.store.state import owner_of
+from tests.sim.cluster import Cluster
 
 ALICE = Principal(owner_of("alice"), "AKIAALICE0000000")
 ROOT = Principal(owner_of("curvine"), "AKIAROOT00000000", administrator=True)
 PLAIN = ObjectAttributes()
+STORES = ("directory", "curvine")
+"""What ``open_shop`` makes."""
 THRESHOLD = 1000
 """Bodies up to this many bytes wait in memory in tests: both ways are taken."""
+
+
+@contextmanager
+def open_shop(kind: str, directory: Path) -> Iterator[Shop]:
+    """A shop on a directory, or on a simulated Curvine cluster, of its own."""
+    with ExitStack() as opened:
+        if kind == "directory":
+            (directory / "data").mkdir(exist_ok=True)
+            shop = Shop(LocalFileSystem(str(directory / "data"), durability="none"))
+        else:
+            shop = Shop(opened.enter_context(Cluster(directory)).client())
+        opened.callback(shop.store.close)
+        shop.make()
+        yield shop
 
 
 class Shop:

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.model import Access, ObjectAttributes, ObjectInfo, Owner, Principal
 from s3server.store import ObjectStore
 from s3server.store.record import ATTRIBUTE
 from s3server.store.state import Buckets, owner_of
-from tests.sim.cluster import Cluster
-from tests.store_kit import ALICE, ROOT, Shop
+from tests.store_kit import ALICE, ROOT, STORES, Shop, open_shop
 
 BOB = Principal(owner_of("bob"), "AKIABOB000000000")
 LONG = ObjectAttributes("text/x", metadata=(("m", "v" * 3000),))
 
 
-@pytest.fixture(params=["directory", "curvine"])
+@pytest.fixture(params=STORES)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    with ExitStack() as stack:
-        if request.param == "directory":
-            (tmp_path / "data").mkdir()
-            shop = Shop(LocalFileSystem(str(tmp_path / "data"), durability="none"))
-        else:
-            shop = Shop(stack.enter_context(Cluster(tmp_path)).client())
-        stack.callback(shop.store.close)
-        shop.make()
+    with open_shop(request.param, tmp_path) as shop:
         yield shop
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from curvinefs.api import FileKind
-from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import cors
 from s3proto import errors as e
@@ -21,8 +19,7 @@ from s3server.store.cors import CorsRules
 from s3server.store.record import ATTRIBUTE, INLINE
 from s3server.store.state import ROOT, Buckets
 from s3server.store.sweep import Sweeper
-from tests.sim.cluster import Cluster
-from tests.store_kit import ALICE, Shop
+from tests.store_kit import ALICE, STORES, Shop, open_shop
 
 ONE = (CorsRule(("*",), ("GET",)),)
 LARGE = tuple(
@@ -31,16 +28,9 @@ LARGE = tuple(
 )
 
 
-@pytest.fixture(params=["directory", "curvine"])
+@pytest.fixture(params=STORES)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    with ExitStack() as stack:
-        if request.param == "directory":
-            (tmp_path / "data").mkdir()
-            shop = Shop(LocalFileSystem(str(tmp_path / "data"), durability="none"))
-        else:
-            shop = Shop(stack.enter_context(Cluster(tmp_path)).client())
-        stack.callback(shop.store.close)
-        shop.make()
+    with open_shop(request.param, tmp_path) as shop:
         yield shop
 
 

@@ -4,29 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import errors as e
 from s3server.store.sweep import Sweeper
-from tests.sim.cluster import Cluster
-from tests.store_kit import Shop
+from tests.store_kit import STORES, Shop, open_shop
 
 
-@pytest.fixture(params=["directory", "curvine"])
+@pytest.fixture(params=STORES)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    with ExitStack() as stack:
-        if request.param == "directory":
-            shop = Shop(LocalFileSystem(str(tmp_path / "data"), durability="none"))
-        else:
-            shop = Shop(stack.enter_context(Cluster(tmp_path)).client())
-        stack.callback(shop.store.close)
-        shop.make()
+    with open_shop(request.param, tmp_path) as shop:
         yield shop
 
 
