@@ -5,6 +5,7 @@
     python tools/crash_rounds.py --store curvine://HOST:PORT/ [--conf FILE]       kills gateways on a Curvine cluster
         --kill COMMAND --start COMMAND [--down 1]      kills a worker of it instead, while the load goes on
         --master                                       ... or its master, which may forget its last 0.15 s
+        --master --idle 3                              ... 3 s after the load, when it has nothing to forget
 
 Needs the packages of the ``test`` extra's environment.  Exits with 1 when something was violated.
 """
@@ -36,8 +37,10 @@ def rounds_of(options: argparse.Namespace, gateway: Gateway, disk: Disk | None) 
         return Rounds(gateway=gateway, seed=options.seed, bucket=bucket)
     run = partial(subprocess.run, shell=True, check=True)
     die, revive = partial(run, options.kill), partial(run, options.start)
-    kind = MasterDeaths if options.master else WorkerDeaths
-    return kind(gateway=gateway, seed=options.seed, bucket=bucket, die=die, revive=revive, down=options.down)
+    server = {"gateway": gateway, "seed": options.seed, "bucket": bucket, "die": die, "revive": revive}
+    if options.master:
+        return MasterDeaths(**server, down=options.down, idle=options.idle)
+    return WorkerDeaths(**server, down=options.down)
 
 
 def main() -> int:
@@ -52,7 +55,8 @@ def main() -> int:
     parser.add_argument("--kill", help="shell command that kills a server of the cluster at once")
     parser.add_argument("--start", help="shell command that starts it again, in the background")
     parser.add_argument("--down", type=float, default=1.0, help="seconds between the two")
-    parser.add_argument("--master", action="store_true", help="what is killed is the master")
+    parser.add_argument("--master", action="store_true", help="what is killed is the master, under load or ...")
+    parser.add_argument("--idle", type=float, default=0.0, help="... these seconds after the load has ended")
     options = parser.parse_args()
     begun = time.monotonic()
     if options.power_cut and (reason := why_not()):

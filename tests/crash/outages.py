@@ -85,8 +85,17 @@ class MasterDeaths(Outages):
     """The load ends with the master's death, so that every change that it forgot can be told."""
 
     forgets: float = FORGETS
+    idle: float = 0.0
+    """Seconds between the load's end and the death, if the load is to end before: then nothing may be forgotten."""
 
     def crash(self, load: Load) -> None:
+        if self.idle:
+            load.ending.set()
+            load.join()
+            threading.Event().wait(self.idle)
+            self.die()
+            self.recover()
+            return
         load.wounded.set()
         died = time.monotonic()
         self.die()
