@@ -94,7 +94,8 @@ def wait_until_ready(config: ServerConfig, *, patient: bool = False) -> None:
             log.warning("%s: %s; trying again%s", config.store, error, more)
         finally:
             files.close()
-        time.sleep(PAUSE if patient else 0.0)
+        if patient:
+            time.sleep(PAUSE)
 
 
 def masters(store: str) -> list[tuple[str, int]]:

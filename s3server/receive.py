@@ -7,7 +7,7 @@ Small bodies run through one reused buffer per thread and are hashed between two
 buffers: while one is being filled, digest threads and a writing thread work on the others (tools/bench_stream.py).
 
 Rules: nothing is allocated because of a size that a client declares; a buffer goes back to the pool only when no
-digest reads it any more.  The caller owns spool and source.
+digest reads and nobody writes it any more.  The caller owns spool and source.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Receiver:
             free.put(buffer)
         try:
             while not source.complete:
-                buffer = free.get()  # digest threads wait for nobody: one comes back
+                buffer = free.get()  # one comes back: digests wait for nobody, writing no longer than the store
                 slices: list[memoryview] = []
                 for piece in _filled(source, memoryview(buffer)):
                     slices += _slices(decoder, piece)
