@@ -36,7 +36,7 @@ from curvinefs.api import (
     RenameFlag,
     Unavailable,
 )
-from curvinefs.curvine.errors import Refused, Renewed, ReplyLost, fs_error, least_block_size
+from curvinefs.curvine.errors import BlocksForgotten, Refused, Renewed, ReplyLost, fs_error, least_block_size
 from curvinefs.curvine.master import Life, Master
 from curvinefs.curvine.mounts import Mounts
 from curvinefs.curvine.options import Options, component_of
@@ -392,8 +392,7 @@ class Calls:
         located = self._call(Code.ADD_BLOCK, request, pb.LocatedBlockProto, path)
         wanted = block_id(inode, 0) if last is None else last + 1
         if located.block.id != wanted:
-            # A master that died forgot the last blocks of this file, and gives them out again.
-            raise Unavailable(f"{path}: block {located.block.id} instead of {wanted}")
+            raise BlocksForgotten(f"{path}: block {located.block.id} instead of {wanted}")
         return located
 
     def assign(

@@ -86,6 +86,10 @@ class Renewed(Exception):
     """The master is not, or not certainly, the process that answered before; nothing was asked of it."""
 
 
+class BlocksForgotten(Unavailable):
+    """A master that leads since lately does not know which blocks it has given to a file, and gives them out again."""
+
+
 class ReplyLost(Exception):
     """A change may or may not have happened, and asking again would not be safe: look before anything else."""
 

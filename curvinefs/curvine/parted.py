@@ -39,7 +39,7 @@ from curvinefs.api import (
 from curvinefs.curvine.blockread import Block
 from curvinefs.curvine.blocks import CHUNK, Placement
 from curvinefs.curvine.calls import MAX_BLOCK_SIZE, Calls, Commit, block_id, inode_of
-from curvinefs.curvine.errors import NOT_SUM_OF_BLOCKS, BlockFailed, least_block_size
+from curvinefs.curvine.errors import NOT_SUM_OF_BLOCKS, BlockFailed, BlocksForgotten, least_block_size
 from curvinefs.curvine.kept import Kept
 from curvinefs.curvine.options import MIB
 from curvinefs.curvine.paths import join, split
@@ -211,7 +211,7 @@ class PartedFiles:
             )
             kept = Kept(self._workers.kept)
             block = LastingBlock(placement, self._allocate(path, placement, settled, place), kept)
-        except BlockFailed:
+        except (BlockFailed, BlocksForgotten):
             self.settle(claim, None)
             return None
         except BaseException:

@@ -127,6 +127,16 @@ def test_claims_have_blocks_of_any_size(cluster: Cluster, fs: CurvineFileSystem)
     assert get(fs, "/p") == b"0" * 3 * MIB + b"1"
 
 
+def test_a_new_leader_that_counts_blocks_anew(cluster: Cluster, fs: CurvineFileSystem) -> None:
+    """Seen of three masters: the file's blocks are journaled, and not how many it has had."""
+    fs.create_parted("/p", 10)
+    first = part(fs, 0, b"0" * 10)
+    cluster.state.tree.get("/p").sequence = 0
+    assert fs.open_part("/p", 1, 10) is None, "it goes to a file of its own"
+    assert read_part(fs, first) == b"0" * 10
+    assert fs.join_parts("/p", [first, PartRef(1, 10, "")], {}, MTIME) is None, "and is copied"
+
+
 def test_dead_worker(cluster: Cluster, fs: CurvineFileSystem) -> None:
     fs.create_parted("/p", 10)
     cluster.workers[0].server.stop()
