@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
+import math
 import os
 import time
 from dataclasses import replace
@@ -21,7 +21,7 @@ from s3server.store import ObjectStore
 log = logging.getLogger("curvine_s3_gateway.store")
 
 MASTER_PORT = 8995
-PAUSE = 2.0
+PAUSE = 1.0
 """Seconds between two looks for a cluster that is not there yet."""
 SOON = 2.0
 """Seconds after which whoever starts a gateway is told what it waits for."""
@@ -72,7 +72,7 @@ def credentials_place(config: ServerConfig) -> Place:
 
 
 def wait_until_ready(config: ServerConfig, *, patient: bool = False) -> None:
-    """Return when a Curvine cluster answers; a directory always does.
+    """Return when a Curvine cluster answers and has a worker; a directory always does.
 
     ``patient``: for ever.  Says so when it takes long.  Raises Unavailable with the addresses that were tried.  To be
     called before any fork: it leaves no connection behind.
@@ -80,22 +80,25 @@ def wait_until_ready(config: ServerConfig, *, patient: bool = False) -> None:
     if not config.store.startswith("curvine:"):
         return
     options = _options(config)
-    for number in itertools.count():
-        hurry = number == 0
-        patience = min(SOON, options.master_patience_s) if hurry else options.master_patience_s
+    patience, until = min(SOON, options.master_patience_s), 0.0
+    while True:
         files = CurvineFileSystem(masters(config.store), replace(options, master_patience_s=patience))
         try:
             files.check()
             return
         except Unavailable as error:
-            if not hurry and not patient:
+            first, now = not until, time.monotonic()
+            if first:
+                until = math.inf if patient else now + options.master_patience_s
+            if now >= until:
                 raise Unavailable(f"{error} (with --wait it keeps trying)") from error
-            more = "" if patient else f" for {options.master_patience_s:.0f} s"
-            log.warning("%s: %s; trying again%s", config.store, error, more)
+            if first or patient:
+                more = "" if patient else f" for {options.master_patience_s:.0f} s"
+                log.warning("%s: %s; trying again%s", config.store, error, more)
         finally:
             files.close()
-        if patient:
-            time.sleep(PAUSE)
+        time.sleep(min(PAUSE, until - now))
+        patience = min(options.master_patience_s, max(0.0, until - time.monotonic()))
 
 
 def masters(store: str) -> list[tuple[str, int]]:

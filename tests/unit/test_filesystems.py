@@ -75,32 +75,61 @@ def test_masters(store: str, masters: list[tuple[str, int]]) -> None:
     assert filesystems.masters(store) == masters
 
 
-@pytest.mark.parametrize(("patient", "fails", "ready"), [(False, 1, True), (False, 2, False), (True, 3, True)])
+class Clock:
+    """Of ``filesystems``: its time passes when it sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0
+        self.now += seconds
+
+
+@pytest.mark.parametrize(
+    ("patient", "answers_after", "ready"),
+    [(False, 0.0, True), (False, 1.0, True), (False, 19.0, True), (False, 23.0, False), (True, 100.0, True)],
+)
+@pytest.mark.parametrize("silent", [False, True], ids=["refuses at once", "does not answer"])
 def test_a_cluster_that_is_not_there_yet(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     patient: bool,
-    fails: int,
+    answers_after: float,
     ready: bool,
+    silent: bool,
 ) -> None:
-    """Whoever waits is told for what, after a moment and not after all of the patience."""
-    patiences: list[float] = []
+    """Masters start before their workers, and both before they answer: whoever waits is told for what, after a moment
+    and not after all of the patience, and the patience is used up before anybody gives up."""
+    clock = Clock()
+    begun = clock.now
 
     class Masters(CurvineFileSystem):
         def check(self) -> dict[str, str]:
-            patiences.append(self._options.master_patience_s)
-            if len(patiences) <= fails:
+            left = begun + answers_after - clock.now
+            if silent:
+                clock.now += max(0.0, min(left, self._options.master_patience_s))
+            if clock.now < begun + answers_after:
                 raise Unavailable("no master of a:1 serves")
             return {}
 
     monkeypatch.setattr(filesystems, "CurvineFileSystem", Masters)
-    monkeypatch.setattr(filesystems, "PAUSE", 0.0)
+    monkeypatch.setattr(filesystems, "time", clock)
     settings = config(tmp_path, "curvine://a:1/")
     if ready:
         filesystems.wait_until_ready(settings, patient=patient)
+        assert clock.now - begun <= answers_after + filesystems.PAUSE
     else:
         with pytest.raises(Unavailable, match="a:1.*--wait"):
             filesystems.wait_until_ready(settings, patient=patient)
-    assert patiences == [2.0] + [20.0] * (len(patiences) - 1)
-    assert len(caplog.messages) == fails - (not ready) and all("a:1" in message for message in caplog.messages)
+        assert 20.0 <= clock.now - begun <= 22.0
+    said = len(caplog.messages)
+    assert all("a:1" in message for message in caplog.messages)
+    if patient:
+        assert said > 4
+    else:
+        assert said == (answers_after > (filesystems.SOON if silent else 0.0))
