@@ -108,6 +108,14 @@ class Connection:
         self._inbox: bytes | bytearray = b""
         self._searched = 0
 
+    def is_local(self) -> bool:
+        """Whether the client runs on this machine, as far as addresses tell."""
+        try:
+            here, there = self.sock.getsockname(), self.sock.getpeername()
+        except OSError:  # it has gone
+            return False
+        return isinstance(here, tuple) and here[0] == there[0]
+
     # ---------------------------------------------------------------------------------------- receiving
 
     def receive(self) -> bool:

@@ -1,4 +1,8 @@
-"""Sends a piece of an opened object: sendfile where its bytes lie in local files, else through one buffer.
+"""Sends a piece of an opened object: out of the page cache where its bytes lie in local files, else through one buffer.
+
+To another machine sendfile is quickest: nothing is copied.  A client of this machine has to copy, and slowly so out of
+the single pages that sendfile hands over: there, sending from a mapped file shares the work between two processors
+(docs/measurements.md).
 
 Rules: never more memory than one buffer; every wait has a Pace; a content that ends too early breaks the connection,
 because its length has been promised.  Handles come from the store and look like ``curvinefs.api.File``.
@@ -7,6 +11,7 @@ because its length has been promised.  Handles come from the store and look like
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
@@ -19,6 +24,11 @@ SMALL_SPAN = 64 * 1024
 """Bytes up to which reading and sending with the head in one call is quicker than sendfile."""
 SENDFILE = 1 << 20
 """Bytes of one sendfile call: what the pace is measured in."""
+MAPPED_SPAN = 4 << 20
+"""Bytes of a span from which mapping its file for a client of this machine is quicker than sendfile."""
+WINDOW = 2 << 20
+"""Bytes of a file that are mapped at a time."""
+SHORTER = "the object has become shorter while it was being sent"
 
 
 class Content(Protocol):
@@ -45,8 +55,10 @@ def send_span(connection: Connection, head: bytes, span: Span, pace: Pace, chunk
     extents = None if connection.secure else content.extents(span.first, span.length)
     connection.send_all(head, pace, MSG_MORE)
     if extents is not None:
+        mapped = span.length >= MAPPED_SPAN and connection.is_local()
         for extent in extents:
-            _sendfile(connection, extent, pace)
+            sent = _send_mapped(connection, extent, pace) if mapped else 0
+            _sendfile(connection, Extent(extent.fd, extent.offset + sent, extent.length - sent), pace)
         return
     for piece in read_pieces(span, chunk_size):
         connection.send_all(piece, pace)
@@ -69,8 +81,30 @@ def _fill(content: Content, first: int, view: memoryview) -> None:
     while done < len(view):
         count = content.readinto(first + done, view[done:])
         if not count:
-            raise ConnectionLost("the object has become shorter while it was being sent")
+            raise ConnectionLost(SHORTER)
         done += count
+
+
+def _send_mapped(connection: Connection, extent: Extent, pace: Pace) -> int:
+    """Send ``extent`` through mappings of its file; answers how many bytes: fewer where the file cannot be mapped.
+
+    Only the kernel touches the mapped bytes: a page that has gone (the file was cut off, a disk error) is EFAULT to it,
+    where it would be the end of this process if Python read it.
+    """
+    offset, end = extent.offset, extent.offset + extent.length
+    while offset < end:
+        first = offset - offset % mmap.ALLOCATIONGRANULARITY
+        length = min(end - first, WINDOW)
+        try:
+            window = mmap.mmap(extent.fd, length, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ, offset=first)
+        except ValueError as error:  # beyond the end of the file
+            raise ConnectionLost(SHORTER) from error
+        except OSError:  # ENODEV: some file systems cannot
+            break
+        # Not closed by hand: a view of it lives on in the traceback when sending fails, and it goes with the last one.
+        connection.send_all(memoryview(window)[offset - first :], pace)
+        offset = first + length
+    return offset - extent.offset
 
 
 def _sendfile(connection: Connection, extent: Extent, pace: Pace) -> None:
@@ -86,7 +120,7 @@ def _sendfile(connection: Connection, extent: Extent, pace: Pace) -> None:
                 raise  # a file system without sendfile would have to answer None for extents: ours to mend
             raise ConnectionLost from error
         if not count:
-            raise ConnectionLost("the object has become shorter while it was being sent")
+            raise ConnectionLost(SHORTER)
         pace.moved(count)
         offset += count
         left -= count

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import mmap
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from curvinefs.api import Extent
 from s3proto.http import Span
 from s3server.connection import Connection, ConnectionLost, Pace
-from s3server.send import read_pieces, read_span, send_span
+from s3server.send import WINDOW, read_pieces, read_span, send_span
 from tests.server.toy import ToyContent, content_of, read_all
 
 
@@ -39,6 +41,110 @@ def test_spans(pair: tuple[Connection, socket.socket], local: bool, first: int, 
     sender.start()
     assert read_all(client) == b"head" + content_of(3_000_000)[first : first + length]
     sender.join()
+    content.close()
+
+
+@pytest.fixture
+def neighbours() -> Iterator[tuple[Connection, socket.socket]]:
+    """A TCP connection whose client is on this machine."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as theirs:
+        theirs.settimeout(10)
+        ours, _ = listener.accept()
+        connection = Connection(ours, "peer", 0.0)
+        yield connection, theirs
+        connection.close()
+
+
+def _refuse(*_: object, **__: object) -> mmap.mmap:
+    raise OSError(errno.ENODEV, "this file system cannot")
+
+
+def _refuse_later() -> Callable[..., mmap.mmap]:
+    answers = [mmap.mmap]
+    return lambda *arguments, **named: (answers.pop() if answers else _refuse)(*arguments, **named)
+
+
+@pytest.mark.parametrize(
+    "mapping", [lambda: mmap.mmap, lambda: _refuse, _refuse_later], ids=["mapped", "refused", "refused later"]
+)
+@pytest.mark.parametrize("first, length", [(0, 9_000_000), (1, 8_999_998), (4096, 5_000_001), (4_799_999, 4_200_001)])
+def test_spans_to_a_client_of_this_machine(
+    neighbours: tuple[Connection, socket.socket],
+    monkeypatch: pytest.MonkeyPatch,
+    mapping: Callable[[], Callable[..., mmap.mmap]],
+    first: int,
+    length: int,
+) -> None:
+    connection, client = neighbours
+    content = ToyContent(9_000_000, local=True)
+    mapped: list[int] = []
+    real = mapping()
+
+    def counted(fd: int, size: int, **named: int) -> mmap.mmap:
+        mapped.append(size)
+        return real(fd, size, **named)
+
+    monkeypatch.setattr("s3server.send.mmap.mmap", counted)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(read_all(client)))
+    reader.start()
+    send_span(connection, b"head", Span(content, first, length), Pace(10.0), 65_536)
+    connection.shutdown_write()
+    reader.join()
+    content.close()
+    assert received == [b"head" + content_of(9_000_000)[first : first + length]]
+    assert mapped and max(mapped) <= WINDOW
+
+
+def test_what_is_mapped_and_ends_too_early(neighbours: tuple[Connection, socket.socket]) -> None:
+    connection, client = neighbours
+    content = ToyContent(9_000_000, local=True)
+    content.truncate(4_400_000)
+    reader = threading.Thread(target=lambda: read_all(client))
+    reader.start()
+    with pytest.raises(ConnectionLost, match="shorter"):
+        send_span(connection, b"head", Span(content, 0, 9_000_000), Pace(10.0), 65_536)
+    connection.close()
+    reader.join()
+    content.close()
+
+
+def test_what_is_cut_off_while_it_is_mapped(neighbours: tuple[Connection, socket.socket]) -> None:
+    """A signal (SIGBUS) would end this process here if anything but the kernel read the mapping."""
+    connection, client = neighbours
+    content = ToyContent(16_000_000, local=True)
+    lost: list[BaseException] = []
+
+    def deliver() -> None:
+        try:
+            send_span(connection, b"head", Span(content, 0, 16_000_000), Pace(10.0), 65_536)
+        except ConnectionLost as error:
+            lost.append(error)
+        connection.close()
+
+    sender = threading.Thread(target=deliver)
+    sender.start()
+    assert client.recv(4, socket.MSG_WAITALL) == b"head"
+    content.truncate(0)  # nobody reads: the sender waits in the middle of a window
+    received = read_all(client)
+    sender.join()
+    content.close()
+    assert len(lost) == 1 and content_of(16_000_000).startswith(received) and len(received) < 16_000_000
+
+
+def test_a_client_of_this_machine_that_goes_in_the_middle(neighbours: tuple[Connection, socket.socket]) -> None:
+    connection, client = neighbours
+    content = ToyContent(16_000_000, local=True)
+
+    def go() -> None:
+        client.recv(100_000)
+        client.close()
+
+    goes = threading.Thread(target=go)
+    goes.start()
+    with pytest.raises(ConnectionLost):
+        send_span(connection, b"head", Span(content, 0, 16_000_000), Pace(10.0), 65_536)
+    goes.join()
     content.close()
 
 
