@@ -251,8 +251,11 @@ def authorize(
 
 _PER_KEY = frozenset({"s3:DeleteObject"})
 """What DeleteObjects does to each key in its document, as the operation asks ``permitted`` about each."""
-_WITH_ACL = {"s3:PutObject": "s3:PutObjectAcl", "s3:CreateBucket": "s3:PutBucketAcl"}
-"""What ``x-amz-acl`` asks for besides."""
+_BESIDES = {
+    "s3:PutObject": (("x-amz-acl", "s3:PutObjectAcl"), ("x-amz-tagging", "s3:PutObjectTagging")),
+    "s3:CreateBucket": (("x-amz-acl", "s3:PutBucketAcl"),),
+}
+"""What a header asks for besides."""
 
 
 def permitted(identity: Identity, action: str, bucket: str | None, key: str | None) -> bool:
@@ -260,9 +263,8 @@ def permitted(identity: Identity, action: str, bucket: str | None, key: str | No
     principal = identity.principal
     if principal is None or (policy := principal.policy) is None:
         return True
-    actions = [action]
-    if (besides := _WITH_ACL.get(action)) and "x-amz-acl" in identity.head.headers:
-        actions.append(besides)
+    headers = identity.head.headers
+    actions = [action, *(besides for name, besides in _BESIDES.get(action, ()) if name in headers)]
     resource, user = resource_name(bucket, key), principal.owner.display_name
     values = cache(lambda: _condition_values(identity))
     return all(policy.allows(each, resource, user, values) for each in actions)

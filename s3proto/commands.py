@@ -33,6 +33,7 @@ from s3proto.model import (
     ObjectInfo,
     OpenedObject,
     Owner,
+    Pairs,
     Part,
     PartPage,
     Principal,
@@ -204,6 +205,21 @@ class PutBucketCors(Command[None]):
 
 
 @dataclass(frozen=True, slots=True)
+class GetBucketTagging(Command[Pairs]):
+    """A bucket's tags as they are now, in order of their keys.  Raises NoSuchBucket."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutBucketTagging(Command[None]):
+    """Give a bucket other tags, all at once; none: no tags any more.  Raises NoSuchBucket."""
+
+    bucket: str
+    tags: Pairs
+
+
+@dataclass(frozen=True, slots=True)
 class HeadBucket(Command[BucketInfo]):
     """Raises NoSuchBucket."""
 
@@ -304,6 +320,19 @@ class PutObjectAcl(Command[None]):
     acl: str
     version_id: str | None = None
     owner: Owner | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutObjectTagging(Command[None]):
+    """Give an object other tags, all at once; none: no tags.  Its time and ETag stay.
+
+    Atomic against every writer of the key.  Raises as HeadObject.
+    """
+
+    bucket: str
+    key: str
+    tags: Pairs
+    version_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

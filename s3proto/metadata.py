@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from s3proto import tagging
 from s3proto.acl import OBJECT_ACLS
 from s3proto.dates import http_date
 from s3proto.errors import (
@@ -78,7 +79,7 @@ def refuse_unsupported(headers: Headers) -> None:
     for name, value in headers:
         if not name.startswith("x-amz-"):
             continue
-        if name.startswith(_UNSUPPORTED_PREFIXES) or name == "x-amz-tagging" and value:
+        if name.startswith(_UNSUPPORTED_PREFIXES):
             raise RequestNotImplemented(Header=name)
         if name == "x-amz-acl" and value not in OBJECT_ACLS:
             if value in _AMAZONS_ACLS:
@@ -92,7 +93,7 @@ def refuse_unsupported(headers: Headers) -> None:
 def parse_attributes(headers: Headers, owner: Owner | None = None) -> ObjectAttributes:
     """Return the attributes that the headers of a write give; ``owner`` as in ObjectAttributes.
 
-    Raises MetadataTooLarge, InvalidStorageClass, InvalidRedirectLocation.
+    Raises MetadataTooLarge, InvalidStorageClass, InvalidRedirectLocation, InvalidTag, InvalidArgument.
     """
     system = []
     for name in _SYSTEM_HEADERS:
@@ -109,6 +110,7 @@ def parse_attributes(headers: Headers, owner: Owner | None = None) -> ObjectAttr
         storage_class=parse_storage_class(headers),
         acl=parse_acl(headers),
         owner=owner,
+        tags=tagging.parse_header(headers.get(tagging.HEADER)),
     )
 
 
@@ -128,7 +130,8 @@ def parse_storage_class(headers: Headers) -> str:
 def copied_attributes(source: ObjectAttributes, headers: Headers, owner: Owner | None = None) -> ObjectAttributes:
     """Return the attributes of a copy that keeps its source's metadata; ``owner`` is the copy's.
 
-    The storage class, the ACL and the website redirect are the request's: AWS copies none of them.
+    The storage class, the ACL and the website redirect are the request's: AWS copies none of them.  It has no
+    tags: whose it gets, another header of the request says.
     """
     _check_redirect(headers)
     name = "x-amz-website-redirect-location"
@@ -192,6 +195,8 @@ def object_headers(info: ObjectInfo) -> list[tuple[str, str]]:
             found.append((META_PREFIX + name, header_text(value)))
     if attributes.storage_class != "STANDARD":
         found.append(("x-amz-storage-class", attributes.storage_class))
+    if attributes.tags:
+        found.append(("x-amz-tagging-count", str(len(attributes.tags))))
     if info.version_id is not None:
         found.append(("x-amz-version-id", info.version_id))
     return found

@@ -127,6 +127,8 @@ class ObjectAttributes:
     """A canned ACL, one of ``acl.OBJECT_ACLS``."""
     owner: Owner | None = None
     """Who uploaded it by leave of the bucket's ACL; None: it is the bucket owner's."""
+    tags: Pairs = ()
+    """In order of their keys."""
 
 
 class Part(NamedTuple):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from s3proto import tagging
 from s3proto.errors import InvalidArgument, MaxPostPreDataLengthExceededError, RequestNotImplemented
 from s3proto.form import MAX_FORM
 from s3proto.http import Headers, is_token
@@ -83,11 +84,14 @@ def headers_of(fields: Mapping[str, str], sent: Headers) -> Headers:
 
     No x-amz-* header that was sent counts but the expected owner: no policy would have looked at it.  Conditions
     do, as they can only refuse, and what policies of keys speak of.  Raises InvalidArgument for a field that no header
-    could have carried, RequestNotImplemented for one that would make it something else than PutObject.
+    could have carried, RequestNotImplemented for one that would make it something else than PutObject, MalformedXML and
+    InvalidTag for ``tagging``, which is a document.
     """
     found = [(name, value) for name, value in sent if name in _KEPT]
     for field, value in fields.items():
         name = _SHORT.get(field, field)
+        if field == "tagging" and value:
+            value = tagging.header(tagging.parse(value.encode()))
         if name not in _SYSTEM and not name.startswith("x-amz-"):
             continue
         if name == "x-amz-copy-source":

@@ -1,6 +1,6 @@
 """Sub-resources that configure what this gateway does not have: what clients that probe them are told.
 
-Rules: every answer is AWS's for a bucket or object where nothing was configured.  Only reading is answered; any change
+Rules: every answer is AWS's for a bucket where nothing was configured.  Only reading is answered; any change
 is NotImplemented (the package's ``resolve``), so that nobody believes in a setting that does not hold.
 
 GetBucketOwnershipControls has none to tell: ACLs are in force, and an object is its uploader's, yet wholly at the
@@ -15,8 +15,8 @@ from s3proto import commands, errors, xml
 from s3proto.commands import Steps
 from s3proto.errors import S3Error
 from s3proto.http import Response
-from s3proto.operations.operation import BUCKET, OBJECT, Operation, Run
-from s3proto.operations.responses import version_header, xml_response
+from s3proto.operations.operation import BUCKET, Operation, Run
+from s3proto.operations.responses import xml_response
 from s3proto.request import S3Request
 
 
@@ -40,11 +40,6 @@ def _raises(error: type[S3Error]) -> Run:
     return run
 
 
-def get_object_tagging(request: S3Request) -> Steps[Response]:
-    info = yield from commands.HeadObject(request.bucket, request.key, request.version_id)
-    return xml_response("Tagging", [("TagSet", ())], version_header(info.version_id))
-
-
 # fmt: off
 _ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
     # operation                              sub-resource         action                                 answer
@@ -60,13 +55,11 @@ _ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
     ("GetPublicAccessBlock",                 "publicAccessBlock", "s3:GetBucketPublicAccessBlock",       _raises(errors.NoSuchPublicAccessBlockConfiguration)),
     ("GetBucketReplication",                 "replication",       "s3:GetReplicationConfiguration",      _raises(errors.ReplicationConfigurationNotFoundError)),
     ("GetBucketRequestPayment",              "requestPayment",    "s3:GetBucketRequestPayment",          _says("RequestPaymentConfiguration", ("Payer", "BucketOwner"))),
-    ("GetBucketTagging",                     "tagging",           "s3:GetBucketTagging",                 _raises(errors.NoSuchTagSet)),
     ("GetBucketVersioning",                  "versioning",        "s3:GetBucketVersioning",              _says("VersioningConfiguration")),
     ("GetBucketWebsite",                     "website",           "s3:GetBucketWebsite",                 _raises(errors.NoSuchWebsiteConfiguration)),
 )
 
-OPERATIONS = (
-    *(Operation(name, "GET", BUCKET, action, run, query=(sub_resource,)) for name, sub_resource, action, run in _ANSWERS),
-    Operation("GetObjectTagging", "GET", OBJECT, "s3:GetObjectTagging", get_object_tagging, query=("tagging",), accepts=("versionId",)),
+OPERATIONS = tuple(
+    Operation(name, "GET", BUCKET, action, run, query=(sub_resource,)) for name, sub_resource, action, run in _ANSWERS
 )
 # fmt: on

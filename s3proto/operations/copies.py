@@ -8,10 +8,11 @@ Follows "CopyObject", "UploadPartCopy" (Amazon S3 API Reference).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
-from s3proto import checksums, commands, conditions, metadata, ranges
-from s3proto.auth import authorize, reading
+from s3proto import checksums, commands, conditions, metadata, ranges, tagging
+from s3proto.auth import authorize, permitted, reading
 from s3proto.commands import Steps
 from s3proto.dates import iso_date
 from s3proto.errors import AccessDenied, InvalidArgument, InvalidRequest
@@ -32,7 +33,7 @@ def copy_object(request: S3Request) -> Steps[Response]:
     if request.identity.principal is None:
         raise AccessDenied("Anonymous users cannot copy objects.  Please authenticate.")
     replaces = _directive(request, "x-amz-metadata-directive")
-    _directive(request, "x-amz-tagging-directive")  # there are no tags: either leaves none
+    tags = tagging.parse_header(headers.get(tagging.HEADER)) if _directive(request, "x-amz-tagging-directive") else None
     condition = conditions.parse_write(headers)
     given = metadata.parse_attributes(headers, request.writer) if replaces else None
     wanted = headers.get("x-amz-checksum-algorithm")
@@ -40,6 +41,11 @@ def copy_object(request: S3Request) -> Steps[Response]:
     named = _source(request)
     source = yield from _open_source(request, named)
     attributes = given or metadata.copied_attributes(source.info.attributes, headers, request.writer)
+    if tags is None:
+        tags = source.info.attributes.tags
+        if tags:
+            yield from _may_copy_tags(request, named)
+    attributes = replace(attributes, tags=tags)
     if named == _Source(bucket, key, None) and not replaces and not wanted:
         _refuse_pointless(request, source.info.attributes)
     if algorithm is None and source.info.checksums.type == checksums.COMPOSITE and source.info.checksums.values:
@@ -122,6 +128,15 @@ def _directive(request: S3Request, name: str) -> bool:
     if value not in _DIRECTIVES:
         raise InvalidArgument("Unknown directive.", ArgumentName=name, ArgumentValue=value)
     return value == "REPLACE"
+
+
+def _may_copy_tags(request: S3Request, source: _Source) -> Steps[None]:
+    """Require what reading the source's tags and giving them to the copy takes.  Raises AccessDenied."""
+    if not permitted(request.identity, "s3:PutObjectTagging", request.bucket, request.key):
+        raise AccessDenied
+    action = "s3:GetObjectTagging" if source.version_id is None else "s3:GetObjectVersionTagging"
+    header = "x-amz-source-expected-bucket-owner"
+    yield from authorize(request.identity, action, source.bucket, source.key, owner_header=header)
 
 
 def _refuse_pointless(request: S3Request, source: ObjectAttributes) -> None:

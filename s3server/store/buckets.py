@@ -18,7 +18,7 @@ from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, N
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.acl import bucket_access
-from s3proto.model import Access, BucketInfo, BucketPage, CorsRule
+from s3proto.model import Access, BucketInfo, BucketPage, CorsRule, Pairs
 from s3server.store.keypath import TEMPORARY
 from s3server.store.listing import Walker, any_key
 from s3server.store.multipart import Multipart
@@ -103,11 +103,19 @@ class ObjectStore(Multipart):
 
     @mapped
     def get_bucket_cors(self, command: c.GetBucketCors) -> tuple[CorsRule, ...]:
-        return self.cors.rules(command.bucket, fresh=command.fresh)
+        return self.cors.get(command.bucket, fresh=command.fresh)
 
     @mapped
     def put_bucket_cors(self, command: c.PutBucketCors) -> None:
         self.cors.put(command.bucket, command.rules, self._now())
+
+    @mapped
+    def get_bucket_tagging(self, command: c.GetBucketTagging) -> Pairs:
+        return self.tags.get(command.bucket, fresh=True)
+
+    @mapped
+    def put_bucket_tagging(self, command: c.PutBucketTagging) -> None:
+        self.tags.put(command.bucket, command.tags, self._now())
 
     @mapped
     def delete_bucket(self, command: c.DeleteBucket) -> None:

@@ -152,7 +152,7 @@ class Multipart(Objects):
                 writer = self._publisher.stage(spot)
                 side: str | None = None
                 try:
-                    sealed, attribute = self.sides.seal(spot, record)
+                    sealed, attribute = self.sides.seal(spot, record, self._now_ms())
                     side = sealed.side
                     self._publish_upload(spot, writer, command, chosen, {ATTRIBUTE: attribute}, record.mtime_ms)
                 except BaseException:

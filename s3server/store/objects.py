@@ -11,6 +11,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeVar
 
@@ -21,11 +22,11 @@ from s3proto import errors as e
 from s3proto.model import Checksums, DeleteEntry, DeleteResult, ListPage, ObjectInfo, OpenedObject
 from s3server.digests import Digests
 from s3server.spool import Spool
-from s3server.store.cors import CorsRules
 from s3server.store.keypath import MARKER, SELF
 from s3server.store.listing import Walker, list_page
 from s3server.store.publish import Condition, Publisher, Spot
 from s3server.store.record import ATTRIBUTE, Record, encode_attribute, info_of, of_status
+from s3server.store.settings import CORS, TAGS, Settings
 from s3server.store.sides import Sides
 from s3server.store.state import Buckets
 from s3server.store.uploads import PartSink, Uploads
@@ -152,7 +153,8 @@ class Objects:
         self._now = now
         self._publisher = Publisher(fs)
         self.buckets = Buckets(fs, region)
-        self.cors = CorsRules(fs, self.buckets)
+        self.cors = Settings(CORS, fs, self.buckets)
+        self.tags = Settings(TAGS, fs, self.buckets)
         self.sides = Sides(fs, self.buckets.id_of, self._publisher)
         self.uploads = Uploads(uploads_fs or fs, self.buckets.id_of, now, shared=uploads_fs is None)
         self.met: deque[str] = deque(maxlen=10_000)
@@ -285,7 +287,7 @@ class Objects:
         """Complete a staged file with ``pieces`` and publish it.  Closes ``writer``; after an error nothing stays."""
         side: str | None = None
         try:
-            record, attribute = self.sides.seal(spot, record)
+            record, attribute = self.sides.seal(spot, record, self._now_ms())
             side = record.side
             try:
                 for piece in pieces:
@@ -327,6 +329,27 @@ class Objects:
 
     @mapped
     def put_object_acl(self, command: c.PutObjectAcl) -> None:
+        def change(record: Record) -> Record:
+            owner = record.attributes.owner
+            if command.owner is not None and (owner is None or owner.id != command.owner.id):
+                raise e.AccessDenied()
+            return replace(record, attributes=replace(record.attributes, acl=command.acl))
+
+        # A side file keeps the ACL that it was written with: the attribute's counts.
+        self._change(command, change, keeps_side=True)
+
+    @mapped
+    def put_object_tagging(self, command: c.PutObjectTagging) -> None:
+        self._change(command, lambda r: replace(r, attributes=replace(r.attributes, tags=command.tags)))
+
+    def _change(
+        self,
+        command: c.PutObjectAcl | c.PutObjectTagging,
+        change: Callable[[Record], Record],
+        *,
+        keeps_side: bool = False,
+    ) -> None:
+        """Change what is recorded of an object, not its bytes.  ``keeps_side``: what changes is in the attribute."""
         _check_version(command.version_id)
         spot = self._publisher.spot(command.bucket, command.key)
         with self.fs.lock(spot.lock) as held:
@@ -334,19 +357,27 @@ class Objects:
             if found is None:
                 raise self._missing(spot)
             record = of_status(found[1], spot.key)
-            owner = record.attributes.owner
-            if command.owner is not None and (owner is None or owner.id != command.owner.id):
-                raise e.AccessDenied()
-            if record.attributes.acl == command.acl:
+            if record.side is not None and not keeps_side:
+                with suppress(NotFound):  # a mere copy has none: what its attribute tells is all there is
+                    record = self.sides.read(spot, record) or record
+            changed = change(record)
+            if changed == record:
                 return
-            record = replace(record, attributes=replace(record.attributes, acl=command.acl))
-            # A side file keeps the ACL that it was written with: the attribute's counts.
-            attribute = self.sides.seal(spot, record)[1] if record.side is None else encode_attribute(record)
-            held.check()
+            if keeps_side and record.side is not None:
+                attribute, side = encode_attribute(changed), None
+            else:
+                sealed, attribute = self.sides.seal(spot, replace(changed, side=None), self._now_ms())
+                side = sealed.side
             try:
+                held.check()
                 self.fs.set_x_attr(found[0], {ATTRIBUTE: attribute})
-            except NotFound:
-                raise self._missing(spot) from None
+            except FsError as error:
+                # Where nobody can tell whether it was done, the new side file is left to the sweep.
+                if side is not None and not isinstance(error, fs_api.Unavailable):
+                    self.sides.discard(spot, side)
+                if isinstance(error, NotFound):
+                    raise self._missing(spot) from None
+                raise
 
     # ----------------------------------------------------------------------------------------- deleting
 

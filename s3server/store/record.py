@@ -76,7 +76,7 @@ def encode(record: Record) -> bytes:
 def encode_attribute(record: Record) -> bytes:
     """JSON for the attribute of a record that has a side file: what listings and conditions need."""
     fields = _fields(replace(record, parts=None))
-    for name in ("headers", "metadata"):
+    for name in ("headers", "metadata", "tags"):
         fields.pop(name, None)
     if len(fields.get("type", "")) > 256:
         del fields["type"]
@@ -193,7 +193,9 @@ def _name(value: Any) -> str:
 
 def attributes_of(f: Mapping[str, Any]) -> ObjectAttributes:
     """Build ObjectAttributes from decoded JSON."""
-    if not ("type" in f or "headers" in f or "metadata" in f or "class" in f or "acl" in f or "writer" in f):
+    if not (
+        "type" in f or "headers" in f or "metadata" in f or "class" in f or "acl" in f or "writer" in f or "tags" in f
+    ):
         return _PLAIN
     return ObjectAttributes(
         text(f["type"]) if "type" in f else None,
@@ -202,6 +204,7 @@ def attributes_of(f: Mapping[str, Any]) -> ObjectAttributes:
         _name(f.get("class", "STANDARD")),
         canned_acl(f, OBJECT_ACLS),
         _optional(_writer, f.get("writer")),
+        _pairs(f.get("tags")),
     )
 
 
@@ -239,6 +242,8 @@ def attribute_fields(attributes: ObjectAttributes) -> dict[str, Any]:
         f["acl"] = attributes.acl
     if attributes.owner is not None:
         f["writer"] = (attributes.owner.id, attributes.owner.display_name)
+    if attributes.tags:
+        f["tags"] = dict(attributes.tags)
     return f
 
 

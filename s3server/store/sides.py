@@ -34,15 +34,18 @@ class Sides:
     def directory(self, bucket: str) -> str:
         return f"{ROOT}/b/{self._id_of(bucket)}/side"
 
-    def seal(self, spot: Spot, record: Record) -> tuple[Record, bytes]:
-        """Answer the record and its attribute's value, with the side file written where one is needed."""
+    def seal(self, spot: Spot, record: Record, now_ms: int) -> tuple[Record, bytes]:
+        """Answer the record and its attribute's value, with the side file written where one is needed.
+
+        ``now_ms``: POSIX time in ms.  The side file carries it: no sweep takes it before the attribute refers to it.
+        """
         data = encode(record)
         if len(data) <= INLINE and record.parts is None:
             return record, data
         side = secrets.token_hex(16)
         record = replace(record, side=side)
         directory = self.directory(spot.bucket)
-        value, mtime_ns = encode_side(record, spot.bucket, spot.key), record.mtime_ms * 1_000_000
+        value, mtime_ns = encode_side(record, spot.bucket, spot.key), now_ms * 1_000_000
         try:
             try:
                 write_document(self._fs, f"{directory}/{side}", value, mtime_ns)
@@ -71,7 +74,7 @@ class Sides:
             path = f"{self.directory(spot.bucket)}/{side}"
             with suppress(FsError):  # nothing that a reader need know: the next one tries again
                 write_document(self._fs, path, encode_side(full, spot.bucket, spot.key), record.mtime_ms * 1_000_000)
-        # The ACL is what may change under an object, and only in the attribute.
+        # The ACL may change under a side file, and only in the attribute.
         return replace(full, attributes=replace(full.attributes, acl=record.attributes.acl))
 
     def load(self, spot: Spot, record: Record) -> tuple[str, str, Record]:

@@ -1,8 +1,8 @@
-"""Our own files beside the buckets: ``/.s3~/b/<bucket id>/{uploads,done,side,cors}/``.
+"""Our own files beside the buckets: ``/.s3~/b/<bucket id>/{uploads,done,side,cors,tags}/``.
 
 Rules
 - State hangs on a bucket's random id, an attribute of its directory: a new bucket of the same name inherits nothing.
-- Documents are small files (JSON; CORS rules as XML), published by rename: seen whole or not at all.
+- Documents are small files (JSON; settings as XML), published by rename: seen whole or not at all.
 - Names below are made of our own random ids only; nothing a client sends becomes a path here.
 """
 
@@ -14,8 +14,9 @@ import math
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from curvinefs.api import (
@@ -58,12 +59,17 @@ bucket is somebody else's now."""
 MAX_KNOWN = 4096
 
 
+KINDS = ("cors", "tags")
+"""Settings of a bucket that have a document of their own."""
+NO_DOCUMENTS: Mapping[str, str] = MappingProxyType({})
+
+
 class Bucket(NamedTuple):
     info: BucketInfo
     id: str | None
     """None for a directory that somebody made: it gets an id when state is first needed."""
-    cors: str | None = None
-    """Names the document with its CORS rules (s3server.store.cors)."""
+    documents: Mapping[str, str] = NO_DOCUMENTS
+    """The names of the documents with its settings, by kind (s3server.store.settings)."""
 
 
 def read_file(fs: FileSystem, path: str) -> bytes:
@@ -207,9 +213,14 @@ class Buckets:
         if self.find(name).info.acl != acl:
             self._change(name, self.id_of(name), lambda bucket: bucket._replace(info=bucket.info._replace(acl=acl)))
 
-    def set_cors(self, name: str, bucket_id: str, cors: str | None) -> str | None:
+    def set_document(self, name: str, bucket_id: str, kind: str, document: str | None) -> str | None:
         """Answer the name of the document before.  Raises NoSuchBucket, also when ``bucket_id`` is another's by now."""
-        return self._change(name, bucket_id, lambda bucket: bucket._replace(cors=cors)).cors
+
+        def change(bucket: Bucket) -> Bucket:
+            others = {each: name for each, name in bucket.documents.items() if each != kind}
+            return bucket._replace(documents=others if document is None else {**others, kind: document})
+
+        return self._change(name, bucket_id, change).documents.get(kind)
 
     def _change(self, name: str, bucket_id: str, change: Callable[[Bucket], Bucket]) -> Bucket:
         """Answer the bucket as it was."""
@@ -238,7 +249,7 @@ class Buckets:
                 return bucket.id
             inherited = self._inherited_id(name)
             bucket_id = inherited or secrets.token_hex(12)
-            settled = Bucket(bucket.info, bucket_id, bucket.cors if inherited else None)
+            settled = Bucket(bucket.info, bucket_id, bucket.documents if inherited else NO_DOCUMENTS)
             held.check()
             self._fs.set_x_attr(f"/{name}", dict(_attribute(settled)))
             self.forget(name)
@@ -262,9 +273,10 @@ class Buckets:
         """All ids that state may hang on, with the names of their directories now: renamed ones keep their state."""
         return {named[1]: name for name, status in self._directories() if (named := _named(status)) is not None}
 
-    def cors_documents(self) -> set[str]:
+    def documents(self) -> set[str]:
         """Names of all documents that a directory refers to, whatever it is called now."""
-        return {named[2] for _, status in self._directories() if (named := _named(status)) is not None and named[2]}
+        found = (named for _, status in self._directories() if (named := _named(status)) is not None)
+        return {document for named in found for document in named[2].values()}
 
     def _directories(self) -> Iterator[tuple[str, FileStatus]]:
         for entry in self._fs.list("/"):
@@ -288,12 +300,12 @@ _ID = re.compile("[0-9a-f]{24}")
 _DOCUMENT = re.compile("[0-9a-f]{32}")
 
 
-def _named(status: FileStatus) -> tuple[str, str, str | None] | None:
-    """The bucket that a directory's attribute was written for, its id, and the name of its CORS document."""
+def _named(status: FileStatus) -> tuple[str, str, Mapping[str, str]] | None:
+    """The bucket that a directory's attribute was written for, its id, and its documents."""
     try:
         f = load_json(status.x_attr[ATTRIBUTE])
         former, bucket_id = text(f["bucket"]), f["id"]
-        return (former, bucket_id, _cors(f)) if _ID.fullmatch(bucket_id) else None
+        return (former, bucket_id, _documents(f)) if _ID.fullmatch(bucket_id) else None
     except DAMAGE:
         return None
 
@@ -309,14 +321,14 @@ def _decoded(name: str, value: bytes, region: str) -> Bucket | None:
         # a directory that was copied or renamed by hand settles its id in id_of
         bucket_id = f["id"] if f.get("bucket") == name and _ID.fullmatch(f["id"]) else None
         owner = named_owner(f["owner"], f["name"])
-        return Bucket(BucketInfo(name, created, owner, region, canned_acl(f, BUCKET_ACLS)), bucket_id, _cors(f))
+        return Bucket(BucketInfo(name, created, owner, region, canned_acl(f, BUCKET_ACLS)), bucket_id, _documents(f))
     except (*DAMAGE, OverflowError):
         return None
 
 
-def _cors(f: Any) -> str | None:
-    name = f.get("cors")
-    return name if name is not None and _DOCUMENT.fullmatch(name) else None
+def _documents(f: Any) -> Mapping[str, str]:
+    named = ((kind, f.get(kind)) for kind in KINDS)
+    return {kind: name for kind, name in named if name is not None and _DOCUMENT.fullmatch(name)}
 
 
 def _attribute(bucket: Bucket) -> dict[str, bytes]:
@@ -325,6 +337,5 @@ def _attribute(bucket: Bucket) -> dict[str, bytes]:
     value["created"] = info.created
     if info.acl != PRIVATE:
         value["acl"] = info.acl
-    if bucket.cors is not None:
-        value["cors"] = bucket.cors
+    value |= bucket.documents
     return {ATTRIBUTE: json.dumps(value, separators=(",", ":")).encode()}

@@ -17,7 +17,7 @@ from s3server.store.buckets import ObjectStore
 from s3server.store.keypath import TEMPORARY, key_of
 from s3server.store.listing import MAX_KEY
 from s3server.store.record import decode_side
-from s3server.store.state import ROOT, entries, read_file, remove_tree
+from s3server.store.state import KINDS, ROOT, entries, read_file, remove_tree
 
 DAY = 86400.0
 
@@ -108,7 +108,7 @@ class Sweeper:
     # -------------------------------------------------------------------------------------------- state
 
     def _state(self, remove: bool) -> Iterator[Finding]:
-        live, cors = self._store.buckets.ids(), self._store.buckets.cors_documents()
+        live, documents = self._store.buckets.ids(), self._store.buckets.documents()
         for fs in {id(f): f for f in (self._fs, self._store.uploads.fs)}.values():
             for directory in ("", ROOT):  # a bucket being made; probes of the file system
                 for entry in list(entries(fs, directory or "/", TEMPORARY)):
@@ -125,9 +125,11 @@ class Sweeper:
                 for old in list(entries(fs, f"{path}/done")):
                     if self._old(fs, f"{path}/done/{old.name}", DAY):
                         self._drop(fs, "answer of a finished upload", f"{path}/done/{old.name}", remove)
-                for old in list(entries(fs, f"{path}/cors")):
-                    if old.name not in cors and self._old(fs, f"{path}/cors/{old.name}", DAY):
-                        yield self._drop(fs, "CORS rules that no bucket has", f"{path}/cors/{old.name}", remove)
+                for kind in KINDS:
+                    for old in list(entries(fs, f"{path}/{kind}")):
+                        below = f"{path}/{kind}/{old.name}"
+                        if old.name not in documents and self._old(fs, below, DAY):
+                            yield self._drop(fs, f"setting ({kind}) that no bucket has", below, remove)
                 yield from self._sides(fs, f"{path}/side", live[entry.name], remove)
 
     def _uploads(self, fs: FileSystem, path: str, remove: bool) -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 import pytest
 
-from s3proto.commands import HeadBucket, HeadObject
+from s3proto.commands import HeadBucket
 from s3proto.errors import S3Error
-from tests.s3_requests import BUCKET_INFO, call, info, texts, tree
+from tests.s3_requests import BUCKET_INFO, call, tree
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,6 @@ from tests.s3_requests import BUCKET_INFO, call, info, texts, tree
         ("publicAccessBlock", "NoSuchPublicAccessBlockConfiguration"),
         ("replication", "ReplicationConfigurationNotFoundError"),
         ("requestPayment", "RequestPaymentConfiguration"),
-        ("tagging", "NoSuchTagSet"),
         ("versioning", "VersioningConfiguration"),
         ("website", "NoSuchWebsiteConfiguration"),
     ],
@@ -32,9 +31,3 @@ def test_nothing_is_configured(sub_resource: str, answer: str) -> None:
         assert error.code == answer and error.status == 404 and error.fields == {"BucketName": "bucket"}
     else:
         assert tree(response).tag == answer
-
-
-def test_objects_have_no_tags() -> None:
-    script = [(HeadObject("bucket", "key", "null"), info(version_id="null"))]
-    response = call("GET", "/bucket/key?tagging&versionId=null", script=script)
-    assert texts(response, "TagSet") == [""] and ("x-amz-version-id", "null") in response.headers

@@ -21,7 +21,7 @@ MAY_IMPORT = {
 CORE_MAY_IMPORT = frozenset(
     "__future__ base64 binascii collections collections.abc dataclasses datetime defusedxml.common"
     " defusedxml.ElementTree enum functools hashlib hmac html http itertools json math re string struct typing"
-    " urllib.parse xml.etree.ElementTree zlib".split()
+    " unicodedata urllib.parse xml.etree.ElementTree zlib".split()
 )
 CLOCKS = frozenset({"now", "utcnow", "today"})
 MODULES = {

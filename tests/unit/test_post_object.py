@@ -190,7 +190,7 @@ OTHER_SCOPE = "AKIAEXAMPLE/20231114/{}/aws4_request"
         (sign_v4({"key": "k"}, "bucket", KEY.key, expiration="x"), (400, "InvalidPolicyDocument")),
         ({"key": "k", "acl": "x"}, (400, "InvalidArgument")),
         ({"key": "k", "x-amz-storage-class": "x"}, (400, "InvalidStorageClass")),
-        ({"key": "k", "tagging": "<Tagging/>"}, (501, "NotImplemented")),
+        ({"key": "k", "tagging": "<Tagging/>"}, (400, "MalformedXML")),
         ({"key": "k", "x-amz-server-side-encryption": "AES256"}, (501, "NotImplemented")),
         ({"key": "k", "x-amz-copy-source": "bucket/other"}, (501, "NotImplemented")),
         ({"key": "k", "x-amz-object-lock-mode": "GOVERNANCE"}, (501, "NotImplemented")),

@@ -15,8 +15,8 @@ from s3proto import cors
 from s3proto import errors as e
 from s3proto.model import CorsRule
 from s3server.store import ObjectStore
-from s3server.store.cors import CorsRules
 from s3server.store.record import ATTRIBUTE, INLINE
+from s3server.store.settings import CORS, Settings
 from s3server.store.state import ROOT, Buckets
 from s3server.store.sweep import Sweeper
 from tests.store_kit import ALICE, STORES, Shop, open_shop
@@ -41,7 +41,7 @@ class Instance:
         self.now = 0.0
         self.store = ObjectStore(shop.fs)
         self.store.buckets = Buckets(shop.fs, "us-east-1", lambda: self.now)
-        self.store.cors = CorsRules(shop.fs, self.store.buckets)
+        self.store.cors = Settings(CORS, shop.fs, self.store.buckets)
 
 
 def put(shop: Shop, rules: tuple[CorsRule, ...], bucket: str = "bkt") -> None:

@@ -42,6 +42,7 @@ LATER = 8 * 86400.0
 
 LONG = ObjectAttributes("text/x-long", metadata=(("m", "v" * 3000),))
 SHORT = ObjectAttributes("text/x-short", metadata=(("m", "v"),))
+TAGGED = ObjectAttributes("text/x-tagged", metadata=(("m", "v"),), tags=(("k", "v" * 250),))
 OTHER = ObjectAttributes("text/x-other", metadata=(("m", "w" * 3000),))
 
 State = dict[str, tuple[bytes, ObjectAttributes]]
@@ -181,6 +182,11 @@ def sets_rules(*ages: int) -> Callable[[Shop], None]:
     return set_rules
 
 
+def tags(key: str, count: int) -> Callable[[Shop], None]:
+    given = tuple((f"key {n}", "value" * 40) for n in range(count))
+    return lambda shop: shop.store.put_object_tagging(c.PutObjectTagging("bkt", key, given))
+
+
 def nothing(shop: Shop) -> None: ...
 
 
@@ -216,6 +222,9 @@ CASES = [
         puts(("k", b"1", LONG)),
         lambda shop: shop.store.put_object_acl(c.PutObjectAcl("bkt", "k", "public-read")),
     ),
+    Case("tag an object", puts(("k", b"1", SHORT)), tags("k", 1)),
+    Case("give an object longer tags", puts(("k", b"1", LONG)), tags("k", 10)),
+    Case("give an object no tags", puts(("k", b"1", TAGGED)), tags("k", 0)),
     Case("set CORS rules", nothing, sets_rules(1)),
     Case("set other CORS rules", sets_rules(1), sets_rules(2)),
     Case("delete CORS rules", sets_rules(1), sets_rules()),
@@ -249,7 +258,7 @@ def state_of(shop: Shop, bucket: str = "bkt") -> State:
 
 def rules_of(shop: Shop, bucket: str) -> bytes:
     rules = shop.store.get_bucket_cors(c.GetBucketCors(bucket, fresh=True))
-    assert bool(rules) is (shop.store.buckets.find(bucket).cors is not None)
+    assert bool(rules) is bool(shop.store.buckets.find(bucket).documents)
     return cors.document(rules) if rules else b""
 
 
@@ -282,7 +291,9 @@ def left_overs(root: Path) -> list[str]:
 def tree(root: Path) -> list[str]:
     """All names but those of our state that is made once or belongs to uploads; a turned object under its own name."""
     found = (str(path.relative_to(root)) for path in root.rglob("*"))
-    ours = re.compile(r"\.s3~(/(locks|b|b/[^/]*|b/.*/(side|uploads|done|cors)|.*/uploads/.*|.*/done/.*|locks/names))?")
+    ours = re.compile(
+        r"\.s3~(/(locks|b|b/[^/]*|b/.*/(side|uploads|done|cors|tags)|.*/uploads/.*|.*/done/.*|locks/names))?"
+    )
     return sorted({name.removesuffix("/.s3~self") for name in found if not ours.fullmatch(name)})
 
 
