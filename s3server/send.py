@@ -86,12 +86,14 @@ def _fill(content: Content, first: int, view: memoryview) -> None:
 
 
 def _send_mapped(connection: Connection, extent: Extent, pace: Pace) -> int:
-    """Send ``extent`` through mappings of its file; answers how many bytes: fewer where the file cannot be mapped.
+    """Send ``extent`` through mappings of its file; answers how many bytes, the rest being for sendfile.
 
     Only the kernel touches the mapped bytes: a page that has gone (the file was cut off, a disk error) is EFAULT to it,
-    where it would be the end of this process if Python read it.
+    where it would be the end of this process if Python read it.  Within the page where a file ends now, a mapping goes
+    on with zeros: so the last page of what was promised is never mapped, and sendfile finds out that it has gone.
     """
-    offset, end = extent.offset, extent.offset + extent.length
+    offset, end = extent.offset, extent.offset + extent.length - 1
+    end -= end % mmap.ALLOCATIONGRANULARITY
     while offset < end:
         first = offset - offset % mmap.ALLOCATIONGRANULARITY
         length = min(end - first, WINDOW)

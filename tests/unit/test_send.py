@@ -132,6 +132,33 @@ def test_what_is_cut_off_while_it_is_mapped(neighbours: tuple[Connection, socket
     assert len(lost) == 1 and content_of(16_000_000).startswith(received) and len(received) < 16_000_000
 
 
+@pytest.mark.parametrize("first, length", [(0, 9_000_000), (1, 8_388_607)], ids=["within a page", "whole pages"])
+def test_no_zeros_are_sent_for_what_was_cut_off(
+    neighbours: tuple[Connection, socket.socket], monkeypatch: pytest.MonkeyPatch, first: int, length: int
+) -> None:
+    """A mapping shows zeros between the end of a file and that of its last page."""
+    connection, client = neighbours
+    content = ToyContent(9_000_000, local=True)
+    real = mmap.mmap
+
+    def cut_off(fd: int, size: int, **named: int) -> mmap.mmap:
+        window = real(fd, size, **named)
+        if named["offset"] + size > first + length - 2 * WINDOW:
+            content.truncate(first + length - 5)
+        return window
+
+    monkeypatch.setattr("s3server.send.mmap.mmap", cut_off)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append(read_all(client)))
+    reader.start()
+    with pytest.raises(ConnectionLost, match="shorter"):
+        send_span(connection, b"head", Span(content, first, length), Pace(10.0), 65_536)
+    connection.close()
+    reader.join()
+    content.close()
+    assert received == [b"head" + content_of(9_000_000)[first : first + length - 5]]
+
+
 def test_a_client_of_this_machine_that_goes_in_the_middle(neighbours: tuple[Connection, socket.socket]) -> None:
     connection, client = neighbours
     content = ToyContent(16_000_000, local=True)
