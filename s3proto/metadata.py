@@ -195,8 +195,6 @@ def object_headers(info: ObjectInfo) -> list[tuple[str, str]]:
             found.append((META_PREFIX + name, header_text(value)))
     if attributes.storage_class != "STANDARD":
         found.append(("x-amz-storage-class", attributes.storage_class))
-    if attributes.tags:
-        found.append(("x-amz-tagging-count", str(len(attributes.tags))))
     if info.version_id is not None:
         found.append(("x-amz-version-id", info.version_id))
     return found

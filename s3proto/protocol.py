@@ -71,6 +71,8 @@ def _resource(target: Target) -> Resource:
 
 
 _VERSIONED = frozenset(
-    {"s3:GetObject", "s3:GetObjectAttributes", "s3:DeleteObject", "s3:GetObjectAcl", "s3:PutObjectAcl"}
+    f"s3:{name}"
+    for name in "GetObject GetObjectAttributes DeleteObject GetObjectAcl PutObjectAcl GetObjectTagging PutObjectTagging"
+    " DeleteObjectTagging".split()
 )
 """Actions that IAM knows once more for a named version (``s3:GetObjectVersionAcl``)."""

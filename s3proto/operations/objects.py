@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s3proto import checksums, commands, conditions, metadata, ranges
-from s3proto.auth import reading
+from s3proto.auth import permitted, reading
 from s3proto.commands import BodyTarget, Steps
 from s3proto.dates import http_date
 from s3proto.errors import InvalidArgument, InvalidRequest, NotModified, RequestNotImplemented, S3Error
 from s3proto.http import Response, Span
-from s3proto.model import DeleteEntry, ObjectInfo
+from s3proto.model import Access, DeleteEntry, ObjectInfo
 from s3proto.operations import conditional
 from s3proto.operations.bodies import receive_object
 from s3proto.operations.operation import OBJECT, Operation
@@ -69,6 +69,8 @@ def _read(request: S3Request, info: ObjectInfo, number: int | None) -> _Read:
         error.headers.extend(metadata.not_modified_headers(info))
         raise
     found = metadata.overridden(metadata.object_headers(info), request.query)
+    if info.attributes.tags and _may_read_tags(request):
+        found.append(("x-amz-tagging-count", str(len(info.attributes.tags))))
     part = None
     if number is not None:
         first, length, part = ranges.locate_part(info, number)
@@ -86,6 +88,12 @@ def _read(request: S3Request, info: ObjectInfo, number: int | None) -> _Read:
         return _Read(200, found, 0, 0 if piece else info.size)
     found.append(("Content-Range", ranges.content_range(*piece, info.size)))
     return _Read(206, found, *piece)
+
+
+def _may_read_tags(request: S3Request) -> bool:
+    """Tell whether GetObjectTagging would be allowed: only then AWS tells how many there are."""
+    action = "s3:GetObjectTagging" if request.version_id is None else "s3:GetObjectVersionTagging"
+    return request.access is Access.OWNER and permitted(request.identity, action, request.bucket, request.key)
 
 
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})

@@ -38,6 +38,22 @@ def test_a_named_version_is_another_action() -> None:
     assert response.status == 204
 
 
+@pytest.mark.parametrize(
+    ("method", "sub_resource", "action"),
+    [
+        ("GET", "acl", "s3:GetObjectVersionAcl"),
+        ("PUT", "acl", "s3:PutObjectVersionAcl"),
+        ("GET", "tagging", "s3:GetObjectVersionTagging"),
+        ("PUT", "tagging", "s3:PutObjectVersionTagging"),
+        ("DELETE", "tagging", "s3:DeleteObjectVersionTagging"),
+    ],
+)
+def test_so_are_its_acl_and_its_tags(method: str, sub_resource: str, action: str) -> None:
+    refused = (allowed(action)[0], Access.DENIED)
+    response = ask(signed(method, f"/bucket/key?{sub_resource}&versionId=null"), KNOWN, refused)
+    assert response.error_code == "AccessDenied"
+
+
 def test_an_error_is_a_document() -> None:
     response = ask(
         signed("GET", "/bucket/a%20b%01"),

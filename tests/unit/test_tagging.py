@@ -18,8 +18,9 @@ from s3proto.commands import (
     PutObjectTagging,
     ReceiveDocument,
 )
-from s3proto.model import Access, Document, ObjectAttributes, Pairs
+from s3proto.model import Access, Document, ObjectAttributes, Pairs, Principal
 from s3proto.policy import parse as parse_policy
+from s3proto.policy import policy_of
 from tests.drive import Step
 from tests.s3_requests import PRINCIPAL, call, info, opened, texts
 
@@ -52,11 +53,31 @@ def test_tags_of_an_object_are_given_and_taken_away() -> None:
     assert call("DELETE", "/bucket/key?tagging&versionId=null", script=script).status == 204
 
 
+def reader(*actions: str) -> Principal:
+    statement = {"Effect": "Allow", "Action": [f"s3:{action}" for action in actions], "Resource": "*"}
+    return replace(PRINCIPAL, policy=policy_of({"Statement": statement}))
+
+
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
-def test_how_many_there_are(method: str) -> None:
-    found = replace(info(), attributes=TAGGED)
+@pytest.mark.parametrize(
+    ("principal", "access", "query", "told"),
+    [
+        (PRINCIPAL, Access.OWNER, "", True),
+        (reader("GetObject*"), Access.OWNER, "", True),
+        (reader("GetObject"), Access.OWNER, "", False),
+        (reader("GetObject*"), Access.OWNER, "?versionId=null", True),
+        (reader("GetObject*", "GetObjectTagging"), Access.OBJECT, "", False),
+        (reader("GetObjectVersion", "GetObjectTagging"), Access.OWNER, "?versionId=null", False),
+        (None, Access.OBJECT, "", False),
+    ],
+)
+def test_how_many_there_are_is_told_to_those_who_may_read_them(
+    method: str, principal: Principal | None, access: Access, query: str, told: bool
+) -> None:
+    found = replace(info(), attributes=replace(TAGGED, acl="public-read"))
     step: Step = (HeadObject, found) if method == "HEAD" else (OpenObject, replace(opened(), info=found))
-    assert ("x-amz-tagging-count", "2") in call(method, "/bucket/key", script=[step]).headers
+    headers = call(method, f"/bucket/key{query}", script=[step], principal=principal, access=access).headers
+    assert [pair for pair in headers if "tagging" in pair[0]] == [("x-amz-tagging-count", "2")] * told
 
 
 # ------------------------------------------------------------------------------------------------ buckets
