@@ -72,8 +72,8 @@ def header(tags: Pairs) -> str:
 
 
 def document(tags: Pairs) -> bytes:
-    """Return the Tagging document."""
-    rows = [("Tag", (("Key", key), ("Value", value))) for key, value in tags]
+    """Return the Tagging document; it always parses, whatever others have written into an attribute."""
+    rows = [("Tag", (("Key", xml.printable(key)), ("Value", xml.printable(value)))) for key, value in tags]
     return xml.document("Tagging", [("TagSet", rows)])
 
 

@@ -17,13 +17,14 @@ from curvinefs.api import FileKind, FileSystem
 from curvinefs.local import LocalFileSystem
 from s3proto import commands as c
 from s3proto import errors as e
-from s3proto.model import DeleteEntry
+from s3proto.model import DeleteEntry, ObjectAttributes, Pairs
 from tests.sim.cluster import Cluster
 from tests.store_kit import Shop
 
 PARTS = ["", ".", "..", "a", "b", "a!", "a0", ".s3~self", "x" * 260, "é", "*"]
 keys = st.lists(st.sampled_from(PARTS), min_size=1, max_size=4).map("/".join).filter(bool)
 bodies = st.sampled_from([b"", b"x", b"y" * 999, b"z" * 3000])
+tags = st.sampled_from([(), (("k", "v"),), tuple((f"{n}", "long" * 64) for n in range(10))])
 
 
 def listed(model: dict[str, bytes], prefix: str, delimiter: str, after: str) -> list[str]:
@@ -50,6 +51,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.shop = Shop(self.open())
         self.shop.make()
         self.model: dict[str, bytes] = {}
+        self.tags: dict[str, Pairs] = {}
 
     def open(self) -> FileSystem:
         return LocalFileSystem(self.root, durability="none")
@@ -59,8 +61,9 @@ class StoreMachine(RuleBasedStateMachine):
             self.shop.store.close()
             shutil.rmtree(self.root)
 
-    @rule(key=keys, body=bodies, condition=st.sampled_from([None, "none", "match", "wrong"]))
-    def put(self, key: str, body: bytes, condition: str | None) -> None:
+    @rule(key=keys, body=bodies, given=tags, condition=st.sampled_from([None, "none", "match", "wrong"]))
+    def put(self, key: str, body: bytes, given: Pairs, condition: str | None) -> None:
+        attributes = ObjectAttributes(tags=given)
         conditions: dict[str, Any] = {}
         allowed = True
         if condition == "none":
@@ -70,11 +73,21 @@ class StoreMachine(RuleBasedStateMachine):
         elif condition == "wrong":
             conditions, allowed = {"if_match": "wrong"}, False
         if allowed:
-            self.shop.put(key, body, **conditions)
-            self.model[key] = body
+            self.shop.put(key, body, attributes=attributes, **conditions)
+            self.model[key], self.tags[key] = body, given
         else:
             with pytest.raises((e.PreconditionFailed, e.NoSuchKey)):
-                self.shop.put(key, body, **conditions)
+                self.shop.put(key, body, attributes=attributes, **conditions)
+
+    @rule(key=keys, given=tags)
+    def tag(self, key: str, given: Pairs) -> None:
+        command = c.PutObjectTagging("bkt", key, given)
+        if key in self.model:
+            self.shop.store.put_object_tagging(command)
+            self.tags[key] = given
+        else:
+            with pytest.raises(e.NoSuchKey):
+                self.shop.store.put_object_tagging(command)
 
     @rule(key=keys)
     def delete(self, key: str) -> None:
@@ -96,7 +109,7 @@ class StoreMachine(RuleBasedStateMachine):
             return
         self.shop.store.copy_object(c.CopyObject(opened, "bkt", key, None))
         opened.content.close()
-        self.model[key] = self.model[source]
+        self.model[key], self.tags[key] = self.model[source], self.tags[source]
 
     @rule(target=uploads, key=keys)
     def begin_upload(self, key: str) -> tuple[str, str, dict[int, bytes]]:
@@ -121,7 +134,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert [p.number for p in chosen] == sorted(parts)
         if chosen:
             self.shop.complete(key, upload_id, chosen)
-            self.model[key] = b"".join(parts[n] for n in sorted(parts))
+            self.model[key], self.tags[key] = b"".join(parts[n] for n in sorted(parts)), ()
 
     @rule(
         prefix=st.one_of(st.just(""), keys),
@@ -142,6 +155,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.shop.keys(page=1) == sorted(self.model)
         for key, body in self.model.items():
             assert self.shop.get(key) == body
+            assert self.shop.store.head_object(c.HeadObject("bkt", key)).attributes.tags == self.tags[key]
 
     @invariant()
     def nothing_else_is_there(self) -> None:

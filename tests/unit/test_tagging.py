@@ -46,6 +46,13 @@ def test_tags_of_an_object_are_told() -> None:
     assert none.status == 200 and texts(none, "TagSet") == [""]
 
 
+def test_tags_that_others_wrote_are_told_as_far_as_xml_can() -> None:
+    attributes = ObjectAttributes(tags=(("", "\x00\ufffe"), ("<\r", "a" * 300)))
+    response = call("GET", "/bucket/key?tagging", script=[(HeadObject, info(attributes=attributes))])
+    assert texts(response, "TagSet/Tag/Key") == ["", "<\r"]
+    assert texts(response, "TagSet/Tag/Value") == ["\ufffd\ufffd", "a" * 300]
+
+
 def test_tags_of_an_object_are_given_and_taken_away() -> None:
     script = [DOCUMENT, (PutObjectTagging("bucket", "key", TAGS), None)]
     assert call("PUT", "/bucket/key?tagging", script=script).status == 200

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curvinefs.api import FileKind, FileStatus
-from s3proto import metadata, xml
+from s3proto import metadata, tagging, xml
 from s3proto.acl import OBJECT_ACLS
 from s3proto.checksums import elements
 from s3proto.checksums import headers as checksum_headers
@@ -57,6 +57,7 @@ records = st.builds(
         st.sampled_from(["STANDARD", "GLACIER"]),
         st.sampled_from(OBJECT_ACLS),
         st.none() | st.builds(Owner, word, st.just("bob")),
+        pairs,
     ),
     checksums=checksums,
     blake3=st.none() | st.just("ab" * 32),
@@ -94,6 +95,7 @@ def test_a_long_record_comes_back_in_two_pieces(record: Record) -> None:
 
 def test_the_attribute_of_a_long_record_is_short() -> None:
     attributes = ObjectAttributes("t" * 5000, (("cache-control", "c" * 5000),), (("m", "v" * 5000),))
+    attributes = replace(attributes, tags=(("k", "v" * 5000),))
     record = Record("e" * 38, 1 << 42, 1 << 42, attributes, parts=(PartRecord(1, 1, "e"),) * 10_000, side="0" * 32)
     assert len(encode_attribute(record)) < INLINE / 2
 
@@ -152,12 +154,13 @@ def test_garbage_in_an_attribute_makes_a_foreign_file(value: bytes) -> None:
 
 
 WRONG: list[Any] = ["", "x\r\nEvil: 1", '"', "\0", "\ud800", "a><b", 1, -1, 1.5, True, [], {}, [1], ["a", "b"], 10**400]
-PAIRS = [{"a": 1}, {"\ud800": "a"}, {"CRC32": "\ud800"}, {"CRC32": 5}, {"X><y": "z"}, [[1, -5, "x", {}, None]], [[1]]]
+PAIRS = [{"a": 1}, {"\0": "\ufffe"}, {"\ud800": "a"}, {"CRC32": "\ud800"}, {"CRC32": 5}, {"X><y": "z"}]
+ROWS = [[[1, -5, "x", {}, None]], [[1]]]
 
 
-@pytest.mark.parametrize("value", WRONG + PAIRS, ids=repr)
+@pytest.mark.parametrize("value", WRONG + PAIRS + ROWS, ids=repr)
 @pytest.mark.parametrize(
-    "field", "type headers metadata class checksums checksum_type blake3 parts parts_count upload side".split()
+    "field", "type headers metadata class tags checksums checksum_type blake3 parts parts_count upload side".split()
 )
 def test_what_a_forged_attribute_says_can_be_written_down(field: str, value: Any) -> None:
     forged = {"etag": "e", "size": 3, "mtime": 10**12, "checksums": {"CRC32": "AAAAAA=="}, field: value}
@@ -173,6 +176,7 @@ def test_what_a_forged_attribute_says_can_be_written_down(field: str, value: Any
     for document in (
         objects_v2("b", wanted, None, None, page, owner),
         object_versions("b", wanted, "", "", page, owner),
+        tagging.document(info.attributes.tags),
     ):
         assert ElementTree.fromstring(document) is not None
     rows: list[xml.Node] = [*elements(info.checksums.values, info.checksums.type), ("C", info.attributes.storage_class)]
