@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from s3proto import acl, form, post_form, post_policy, sigv2, sigv4
 from s3proto.body import body_is_declared
+from s3proto.bucket_policy import PER_KEY
 from s3proto.checksums import ALGORITHMS
 from s3proto.commands import CheckAccess, Command, LookupSigningKey, ReceiveForm, SignV2, Steps
 from s3proto.context import Context
@@ -240,17 +241,24 @@ def authorize(
     ``owner_header`` names the header with the expected owner of ``bucket`` (a copy's source has its own).
     Raises AccessDenied, NoSuchBucket.
     """
-    if not (bucket and key is None and action in _PER_KEY) and not permitted(identity, action, bucket, key):
+    if not (bucket and key is None and action in PER_KEY) and not permitted(identity, action, bucket, key):
         raise AccessDenied()
-    expected_owner = identity.head.headers.get(owner_header)
-    access = yield from CheckAccess(identity.principal, action, bucket, key, expected_owner)
+    headers = identity.head.headers
+    besides = tuple(each for name, each in _BESIDES.get(action, ()) if name in headers)
+    access = yield from CheckAccess(
+        identity.principal,
+        action,
+        bucket,
+        key,
+        headers.get(owner_header),
+        besides,
+        lambda: _condition_values(identity),
+    )
     if access is Access.DENIED:
         raise AccessDenied()
     return access
 
 
-_PER_KEY = frozenset({"s3:DeleteObject"})
-"""What DeleteObjects does to each key in its document, as the operation asks ``permitted`` about each."""
 _BESIDES = {
     "s3:PutObject": (("x-amz-acl", "s3:PutObjectAcl"), ("x-amz-tagging", "s3:PutObjectTagging")),
     "s3:CreateBucket": (("x-amz-acl", "s3:PutBucketAcl"),),
@@ -272,13 +280,13 @@ def permitted(identity: Identity, action: str, bucket: str | None, key: str | No
 
 def _condition_values(identity: Identity) -> dict[str, str]:
     """What conditions of policies are about (``policy.CONDITION_KEYS``), as far as the request says it."""
-    head, principal = identity.head, identity.principal
-    assert principal is not None
+    head = identity.head
+    owner = None if identity.principal is None else identity.principal.owner
     query = dict(reversed(parse_query(head.raw_query)))
     found: dict[str, str | None] = {
         "aws:securetransport": "true" if head.secure else "false",
-        "aws:username": principal.owner.display_name,
-        "aws:userid": principal.owner.id,
+        "aws:username": None if owner is None else owner.display_name,
+        "aws:userid": None if owner is None else owner.id,
         "aws:referer": head.headers.get("referer"),
         "aws:useragent": head.headers.get("user-agent"),
         "s3:versionid": query.get("versionId"),
@@ -304,7 +312,7 @@ def reading(
     try:
         found = yield from look
     except NoSuchKey:
-        if access is Access.OBJECT or not permitted(identity, "s3:ListBucket", bucket, None):
+        if access is not Access.OWNER or not permitted(identity, "s3:ListBucket", bucket, None):
             yield from authorize(identity, "s3:ListBucket", bucket)
         raise
     info = found.info if isinstance(found, OpenedObject) else found

@@ -10,11 +10,12 @@ Any storage command may also raise SlowDown, ServiceUnavailable, StorageFull or 
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from s3proto.body import Decoder
+from s3proto.bucket_policy import BucketPolicy
 from s3proto.form import FormDecoder
 from s3proto.model import (
     NO_CHECKSUMS,
@@ -86,8 +87,9 @@ class SignV2(Command[SignatureV2 | None]):
 class CheckAccess(Command[Access]):
     """May ``principal`` (None: anonymous) do ``action`` (AWS's IAM name, ``s3:GetObject``)?
 
-    A driver that knows no ACLs answers OWNER or DENIED.  DENIED also when ``expected_owner`` is given and is not the
-    bucket owner's id.  Raises NoSuchBucket when ``bucket`` is named and missing (except for s3:CreateBucket).
+    A driver that knows no ACLs answers OWNER or DENIED; one that knows policies of buckets asks
+    ``bucket_policy.access``.  DENIED also when ``expected_owner`` is given and is not the bucket owner's id.  Raises
+    NoSuchBucket when ``bucket`` is named and missing (except for s3:CreateBucket).
     """
 
     principal: Principal | None
@@ -95,6 +97,10 @@ class CheckAccess(Command[Access]):
     bucket: str | None = None
     key: str | None = None
     expected_owner: str | None = None
+    besides: tuple[str, ...] = ()
+    """Actions that the request's headers ask for besides (``x-amz-acl``)."""
+    values: Callable[[], Mapping[str, str]] = field(default=dict, compare=False, repr=False)
+    """What conditions of policies are about, by ``policy.CONDITION_KEYS``."""
 
 
 # ------------------------------------------------------------------------------------------------ bodies
@@ -217,6 +223,21 @@ class PutBucketTagging(Command[None]):
 
     bucket: str
     tags: Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class GetBucketPolicy(Command[BucketPolicy | None]):
+    """A bucket's policy as it is now; None: it has none.  Raises NoSuchBucket."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutBucketPolicy(Command[None]):
+    """Give a bucket another policy; None: none any more.  Raises NoSuchBucket."""
+
+    bucket: str
+    policy: BucketPolicy | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ class Access(Enum):
     OBJECT = "object"
     """As far as the ACL of the object lets him: ``s3proto.auth.reading`` looks at the version that is used."""
     GUEST = "guest"
-    """The bucket's ACL grants it to people like him."""
+    """The bucket's ACL or policy grants it to people like him."""
+    EACH_KEY = "each key"
+    """The bucket has a policy: for each key in the document, CheckAccess is to be asked."""
     OWNER = "owner"
     """The bucket is his, or he may everything."""
 

@@ -54,9 +54,12 @@ class Statement:
     but_resources: bool = False
     conditions: tuple[Condition, ...] = ()
 
+    def is_of(self, action: str, user: str = "") -> bool:
+        return any(matches(each, action, user, fold=True) for each in self.actions) is not self.but_actions
+
     def speaks_of(self, action: str, resource: str, user: str, values: Values) -> bool:
         return (
-            any(matches(each, action, user, fold=True) for each in self.actions) is not self.but_actions
+            self.is_of(action, user)
             and any(matches(each, resource, user) for each in self.resources) is not self.but_resources
             and all(_holds(each, values(), user) for each in self.conditions)
         )
@@ -183,13 +186,17 @@ def parse(text: str | bytes) -> Policy:
     """Read a document.  Raises PolicyError."""
     if len(text) > MAX_BYTES:
         raise PolicyError(f"is longer than {MAX_BYTES} bytes")
+    return policy_of(load(text))
+
+
+def load(text: str | bytes) -> Any:
+    """Read JSON in which no object names anything twice.  Raises PolicyError."""
     try:
-        document = json.loads(text, object_pairs_hook=_without_repeats)
+        return json.loads(text, object_pairs_hook=_without_repeats)
     except PolicyError:
         raise
     except (ValueError, RecursionError):
         raise PolicyError("is not JSON in UTF-8") from None
-    return policy_of(document)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -201,6 +208,11 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def policy_of(document: Any) -> Policy:
     """Make a policy of a document that was JSON.  Raises PolicyError."""
+    return Policy(tuple(statement_of(said, where) for said, where in statements_of(document)))
+
+
+def statements_of(document: Any) -> list[tuple[Any, str]]:
+    """Answer each statement of a document that was JSON, and what to call it.  Raises PolicyError."""
     if not isinstance(document, dict):
         raise PolicyError("is not a JSON object")
     _only(document, "Version Id Statement", "the policy")
@@ -210,10 +222,11 @@ def policy_of(document: Any) -> Policy:
     statements = [statements] if isinstance(statements, dict) else statements
     if not isinstance(statements, list) or not statements:
         raise PolicyError("Statement: must be one or more objects")
-    return Policy(tuple(_statement(each, f"Statement {number}") for number, each in enumerate(statements, 1)))
+    return [(each, f"Statement {number}") for number, each in enumerate(statements, 1)]
 
 
-def _statement(said: Any, where: str) -> Statement:
+def statement_of(said: Any, where: str) -> Statement:
+    """Make a statement without a principal of what was JSON.  Raises PolicyError that begins with ``where``."""
     if not isinstance(said, dict):
         raise PolicyError(f"{where}: must be an object")
     _only(said, "Sid Effect Action NotAction Resource NotResource Condition", where)

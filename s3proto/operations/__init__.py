@@ -14,7 +14,19 @@ from collections.abc import Mapping
 from s3proto.commands import Steps
 from s3proto.errors import InvalidArgument, InvalidRequest, MethodNotAllowed, RequestNotImplemented, S3Error
 from s3proto.http import Headers, Response
-from s3proto.operations import acls, buckets, configuration, copies, cors, forms, multipart, objects, service, tagging
+from s3proto.operations import (
+    acls,
+    buckets,
+    configuration,
+    copies,
+    cors,
+    forms,
+    multipart,
+    objects,
+    policies,
+    service,
+    tagging,
+)
 from s3proto.operations.operation import BUCKET, OBJECT, SERVICE, Operation, Resource
 from s3proto.request import S3Request
 
@@ -26,6 +38,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *acls.OPERATIONS,
     *cors.OPERATIONS,
     *tagging.OPERATIONS,
+    *policies.OPERATIONS,
     *configuration.OPERATIONS,
     *objects.OPERATIONS,
     *copies.OPERATIONS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from s3proto import checksums, commands, conditions, listing, metadata, xml
-from s3proto.auth import permitted
+from s3proto.auth import authorize, permitted
 from s3proto.commands import Steps
 from s3proto.errors import (
     AccessDenied,
@@ -27,7 +27,7 @@ from s3proto.errors import (
     S3Error,
 )
 from s3proto.http import Response
-from s3proto.model import DeleteEntry, DeleteResult
+from s3proto.model import Access, DeleteEntry, DeleteResult
 from s3proto.names import check_bucket_name, check_key
 from s3proto.operations.acls import bucket_acl
 from s3proto.operations.bodies import receive_document
@@ -175,7 +175,10 @@ def delete_objects(request: S3Request) -> Steps[Response]:
     if not 1 <= len(entries) <= MAX_DELETED:
         raise MalformedXML
     quiet = (root.get("Quiet") or "").strip().lower() == "true"
-    refused = {entry: error for entry in entries if (error := _key_error(request, entry))}
+    refused: dict[DeleteEntry, S3Error] = {}
+    for entry in entries:
+        if (error := (yield from _key_error(request, entry))) is not None:
+            refused[entry] = error
     asked = tuple(entry for entry in entries if entry not in refused)
     results: list[DeleteResult] = [DeleteResult(entry.key, entry.version_id, refused[entry]) for entry in refused]
     if asked:
@@ -197,12 +200,14 @@ def _delete_entry(element: xml.Element) -> DeleteEntry:
     )
 
 
-def _key_error(request: S3Request, entry: DeleteEntry) -> S3Error | None:
+def _key_error(request: S3Request, entry: DeleteEntry) -> Steps[S3Error | None]:
+    action = "s3:DeleteObjectVersion" if entry.version_id else "s3:DeleteObject"
     try:
         check_key(entry.key)
-    except KeyTooLongError as error:
+        if request.access is Access.EACH_KEY:
+            yield from authorize(request.identity, action, request.bucket, entry.key)
+    except (KeyTooLongError, AccessDenied) as error:
         return error
-    action = "s3:DeleteObjectVersion" if entry.version_id else "s3:DeleteObject"
     return None if permitted(request.identity, action, request.bucket, entry.key) else AccessDenied()
 
 

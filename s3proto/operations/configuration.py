@@ -50,8 +50,6 @@ _ANSWERS: tuple[tuple[str, str, str, Run], ...] = (
     ("GetBucketNotificationConfiguration",   "notification",      "s3:GetBucketNotification",            _says("NotificationConfiguration")),
     ("GetObjectLockConfiguration",           "object-lock",       "s3:GetBucketObjectLockConfiguration", _raises(errors.ObjectLockConfigurationNotFoundError)),
     ("GetBucketOwnershipControls",           "ownershipControls", "s3:GetBucketOwnershipControls",       _raises(errors.OwnershipControlsNotFoundError)),
-    ("GetBucketPolicy",                      "policy",            "s3:GetBucketPolicy",                  _raises(errors.NoSuchBucketPolicy)),
-    ("GetBucketPolicyStatus",                "policyStatus",      "s3:GetBucketPolicyStatus",            _raises(errors.NoSuchBucketPolicy)),
     ("GetPublicAccessBlock",                 "publicAccessBlock", "s3:GetBucketPublicAccessBlock",       _raises(errors.NoSuchPublicAccessBlockConfiguration)),
     ("GetBucketReplication",                 "replication",       "s3:GetReplicationConfiguration",      _raises(errors.ReplicationConfigurationNotFoundError)),
     ("GetBucketRequestPayment",              "requestPayment",    "s3:GetBucketRequestPayment",          _says("RequestPaymentConfiguration", ("Payer", "BucketOwner"))),

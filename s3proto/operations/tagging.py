@@ -1,6 +1,6 @@
 """Tags of objects and buckets: GetObjectTagging, PutObjectTagging, DeleteObjectTagging, and the bucket's three.
 
-Rules: tags belong to whoever the bucket belongs to; no ACL grants them.  Those that come with an object are checked
+Rules: tags belong to whoever the bucket belongs to; no ACL grants them, a bucket's policy may.  Those that come with an object are checked
 where its other headers are (``s3proto.metadata``).
 
 Follows the pages of these operations (Amazon S3 API Reference).
@@ -9,6 +9,7 @@ Follows the pages of these operations (Amazon S3 API Reference).
 from __future__ import annotations
 
 from s3proto import checksums, commands, tagging
+from s3proto.auth import reading
 from s3proto.commands import Steps
 from s3proto.errors import MissingRequestBodyError, NoSuchTagSet
 from s3proto.http import Response
@@ -20,7 +21,8 @@ from s3proto.request import S3Request
 
 
 def get_object_tagging(request: S3Request) -> Steps[Response]:
-    info = yield from commands.HeadObject(request.bucket, request.key, request.version_id)
+    look = commands.HeadObject(request.bucket, request.key, request.version_id)
+    info = yield from reading(request.identity, request.access, request.bucket, look)
     return document_response(tagging.document(info.attributes.tags), version_header(info.version_id))
 
 

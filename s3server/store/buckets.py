@@ -18,12 +18,14 @@ from curvinefs.api import AlreadyExists, DirectoryNotEmpty, FileKind, FsError, N
 from s3proto import commands as c
 from s3proto import errors as e
 from s3proto.acl import bucket_access
+from s3proto.bucket_policy import BucketPolicy, access
 from s3proto.model import Access, BucketInfo, BucketPage, CorsRule, Pairs
 from s3server.store.keypath import TEMPORARY
 from s3server.store.listing import Walker, any_key
 from s3server.store.multipart import Multipart
 from s3server.store.objects import log, mapped
 from s3server.store.publish import temporary_name
+from s3server.store.settings import POLICY
 from s3server.store.state import ROOT, remove_tree
 
 CREATE_ATTEMPTS = 10
@@ -44,10 +46,19 @@ class ObjectStore(Multipart):
         who, name = command.principal, command.bucket
         if name is None or command.action == "s3:CreateBucket":
             return Access.DENIED if who is None else Access.OWNER
-        access = _access(command, self.buckets.known(name).info)
-        if access is Access.DENIED:  # as of a second ago: what was granted since then holds at once
-            access = _access(command, self.buckets.known(name, fresh=True).info)
+        access = self._access(command, name, fresh=False)
+        if access in (Access.DENIED, Access.OBJECT):  # as of a second ago: what was granted since then holds at once
+            access = self._access(command, name, fresh=True)
         return access
+
+    def _access(self, command: c.CheckAccess, name: str, *, fresh: bool) -> Access:
+        bucket = self.buckets.known(name, fresh=fresh)
+        if command.expected_owner is not None and command.expected_owner != bucket.info.owner.id:
+            return Access.DENIED
+        if POLICY.name not in bucket.documents:
+            return bucket_access(command.principal, command.action, bucket.info)
+        policy, actions = self.policy.get(name, fresh=False), (command.action, *command.besides)
+        return access(command.principal, actions, bucket.info, command.key, policy, command.values)
 
     # ----------------------------------------------------------------------------------------- buckets
 
@@ -118,6 +129,14 @@ class ObjectStore(Multipart):
         self.tags.put(command.bucket, command.tags, self._now())
 
     @mapped
+    def get_bucket_policy(self, command: c.GetBucketPolicy) -> BucketPolicy | None:
+        return self.policy.get(command.bucket, fresh=True)
+
+    @mapped
+    def put_bucket_policy(self, command: c.PutBucketPolicy) -> None:
+        self.policy.put(command.bucket, command.policy, self._now())
+
+    @mapped
     def delete_bucket(self, command: c.DeleteBucket) -> None:
         bucket = self.buckets.find(command.bucket)
         if any_key(Walker(self.fs, command.bucket)):
@@ -168,9 +187,3 @@ class ObjectStore(Multipart):
         self.fs.close()
         if self.uploads.fs is not self.fs:
             self.uploads.fs.close()
-
-
-def _access(command: c.CheckAccess, bucket: BucketInfo) -> Access:
-    if command.expected_owner is not None and command.expected_owner != bucket.owner.id:
-        return Access.DENIED
-    return bucket_access(command.principal, command.action, bucket)

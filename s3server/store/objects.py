@@ -26,7 +26,7 @@ from s3server.store.keypath import MARKER, SELF
 from s3server.store.listing import Walker, list_page
 from s3server.store.publish import Condition, Publisher, Spot
 from s3server.store.record import ATTRIBUTE, Record, encode_attribute, info_of, of_status
-from s3server.store.settings import CORS, TAGS, Settings
+from s3server.store.settings import CORS, POLICY, TAGS, Settings
 from s3server.store.sides import Sides
 from s3server.store.state import Buckets
 from s3server.store.uploads import PartSink, Uploads
@@ -155,6 +155,7 @@ class Objects:
         self.buckets = Buckets(fs, region)
         self.cors = Settings(CORS, fs, self.buckets)
         self.tags = Settings(TAGS, fs, self.buckets)
+        self.policy = Settings(POLICY, fs, self.buckets)
         self.sides = Sides(fs, self.buckets.id_of, self._publisher)
         self.uploads = Uploads(uploads_fs or fs, self.buckets.id_of, now, shared=uploads_fs is None)
         self.met: deque[str] = deque(maxlen=10_000)

@@ -1,11 +1,12 @@
-"""Settings of buckets that can be long (CORS rules, tags): documents beside them, one for each kind.
+"""Settings of buckets that can be long (CORS rules, tags, policies): documents beside them, one for each kind.
 
 Rules
 - The bucket's attribute names each document by a random id, and a document never changes: so one change of the
   attribute puts a whole setting in force, and a process reads each document once.
 - A document goes when another one is in force.  A reader that comes too late for it looks at the attribute again.
 - What a crash leaves is deleted by the sweep: when it is older than a day and no bucket refers to it.
-- A document is the XML that the core reads and writes, so it is checked by the same parser again.
+- A document is the XML or JSON that the core reads and writes, so it is checked by the same parser again.
+- One that is damaged or missing counts as none; but a policy then denies everything, as nobody knows what it denied.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from contextlib import suppress
 from typing import Generic, NamedTuple, TypeVar
 
 from curvinefs.api import FileSystem, FsError, NotFound
-from s3proto import cors, tagging
+from s3proto import bucket_policy, cors, tagging
+from s3proto.bucket_policy import BucketPolicy
 from s3proto.errors import S3Error
 from s3proto.model import CorsRule, Pairs
 from s3server.store.state import ROOT, Buckets, make_directories, read_file, write_document
@@ -27,7 +29,7 @@ log = logging.getLogger("curvine_s3_gateway.store")
 MAX_KEPT = 64
 """Documents of a kind that a process keeps: the largest CORS rules take half a MiB of memory."""
 
-T = TypeVar("T", bound=tuple[object, ...])
+T = TypeVar("T")
 
 
 class Kind(NamedTuple, Generic[T]):
@@ -35,14 +37,21 @@ class Kind(NamedTuple, Generic[T]):
 
     name: str
     """One of ``state.KINDS``: in the bucket's attribute, and of the directory."""
-    parse: Callable[[bytes], T]
-    """Raises S3Error, ValueError."""
+    parse: Callable[[bytes, str], T]
+    """Document and name of the bucket.  Raises S3Error, ValueError."""
     document: Callable[[T], bytes]
     empty: T
+    unreadable: T
+    """Stands for a document that is damaged or missing."""
 
 
-CORS: Kind[tuple[CorsRule, ...]] = Kind("cors", lambda data: cors.parse(data, cors.MAX_WRITTEN), cors.document, ())
-TAGS: Kind[Pairs] = Kind("tags", lambda data: tagging.parse(data, tagging.MAX_BUCKET_TAGS), tagging.document, ())
+CORS: Kind[tuple[CorsRule, ...]] = Kind(
+    "cors", lambda data, _: cors.parse(data, cors.MAX_WRITTEN), cors.document, (), ()
+)
+TAGS: Kind[Pairs] = Kind("tags", lambda data, _: tagging.parse(data, tagging.MAX_BUCKET_TAGS), tagging.document, (), ())
+POLICY: Kind[BucketPolicy | None] = Kind(
+    "policy", bucket_policy.parse, lambda policy: policy.text.encode() if policy else b"", None, bucket_policy.LOCKED
+)
 
 
 class Settings(Generic[T]):
@@ -66,16 +75,16 @@ class Settings(Generic[T]):
                 return self._keep(document, self._read(name, document))
             except NotFound:
                 if document == missed:
-                    log.warning("bucket %s: its %s are missing", name, self._kind.name)
-                    return self._keep(document, self._kind.empty)
+                    log.warning("bucket %s: its document is missing: %s", name, self._kind.name)
+                    return self._keep(document, self._kind.unreadable)
                 missed, fresh = document, True  # another one is in force by now
 
     def _read(self, name: str, document: str) -> T:
         try:
-            return self._kind.parse(read_file(self._fs, f"{self._directory(name)}/{document}"))
+            return self._kind.parse(read_file(self._fs, f"{self._directory(name)}/{document}"), name)
         except (ValueError, S3Error) as error:
-            log.warning("bucket %s: its %s are damaged: %s", name, self._kind.name, error)
-            return self._kind.empty
+            log.warning("bucket %s: its document is damaged: %s: %s", name, self._kind.name, error)
+            return self._kind.unreadable
 
     def _keep(self, document: str, value: T) -> T:
         if len(self._kept) >= MAX_KEPT:

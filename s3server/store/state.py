@@ -1,4 +1,4 @@
-"""Our own files beside the buckets: ``/.s3~/b/<bucket id>/{uploads,done,side,cors,tags}/``.
+"""Our own files beside the buckets: ``/.s3~/b/<bucket id>/{uploads,done,side,cors,tags,policy}/``.
 
 Rules
 - State hangs on a bucket's random id, an attribute of its directory: a new bucket of the same name inherits nothing.
@@ -54,12 +54,12 @@ ADMINISTRATOR = owner_of("curvine")
 
 
 KNOWN_FRESH = 1.0
-"""Seconds that another process may take to notice that an ACL grants less, that there are other CORS rules, or that a
-bucket is somebody else's now."""
+"""Seconds that another process may take to notice that an ACL grants less, that there are other CORS rules or another
+policy, or that a bucket is somebody else's now."""
 MAX_KNOWN = 4096
 
 
-KINDS = ("cors", "tags")
+KINDS = ("cors", "tags", "policy")
 """Settings of a bucket that have a document of their own."""
 NO_DOCUMENTS: Mapping[str, str] = MappingProxyType({})
 

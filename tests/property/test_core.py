@@ -6,6 +6,7 @@ CheckAccess said yes; no exception but the driver's own comes out.
 
 from __future__ import annotations
 
+import json
 import string
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from s3proto import commands, errors, model
 from s3proto.acl import BUCKET_ACLS, OBJECT_ACLS
+from s3proto.bucket_policy import LOCKED
 from s3proto.commands import AllowEarlyHead, CheckAccess, Command, LookupSigningKey, ReceiveForm, SignV2
 from s3proto.form import FormDecoder
 from s3proto.http import Headers, Response, Span
@@ -203,6 +205,8 @@ ANSWERS: dict[type[Command[Any]], st.SearchStrategy[Any]] = {
     commands.PutBucketAcl: st.none(),
     commands.GetBucketTagging: st.sampled_from([(), (("k", "v"),)]),
     commands.PutBucketTagging: st.none(),
+    commands.GetBucketPolicy: st.sampled_from([None, LOCKED]),
+    commands.PutBucketPolicy: st.none(),
     commands.PutObjectTagging: st.none(),
     commands.GetBucketCors: CORS_RULES,
     commands.PutBucketCors: st.none(),
@@ -245,6 +249,8 @@ def check(response: Response, method: str) -> None:
         assert not any(c < " " and c != "\t" or c == "\x7f" for c in value) and value.encode("latin-1") is not None
     if isinstance(response.body, Span):
         assert method == "GET" and response.body.length >= 0 <= response.body.first
+    elif response.body and dict(response.headers).get("Content-Type") == "application/json":
+        json.loads(response.body)
     elif response.body:
         ElementTree.fromstring(response.body)
         assert method != "HEAD" and response.status != 304

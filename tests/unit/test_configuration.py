@@ -15,8 +15,6 @@ from tests.s3_requests import BUCKET_INFO, call, tree
         ("notification", "NotificationConfiguration"),
         ("object-lock", "ObjectLockConfigurationNotFoundError"),
         ("ownershipControls", "OwnershipControlsNotFoundError"),
-        ("policy", "NoSuchBucketPolicy"),
-        ("policyStatus", "NoSuchBucketPolicy"),
         ("publicAccessBlock", "NoSuchPublicAccessBlockConfiguration"),
         ("replication", "ReplicationConfigurationNotFoundError"),
         ("requestPayment", "RequestPaymentConfiguration"),

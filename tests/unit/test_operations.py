@@ -65,7 +65,7 @@ def test_a_sub_resource_is_never_ignored(method: str, resource: Resource, name: 
 @pytest.mark.parametrize(
     ("method", "target"),
     [
-        ("PUT", "/bucket?policy"),
+        ("PUT", "/bucket?lifecycle"),
         ("DELETE", "/bucket?lifecycle"),
         ("PUT", "/bucket/key?versionId=x"),
         ("GET", "/bucket?analytics"),

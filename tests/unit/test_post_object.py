@@ -59,7 +59,7 @@ def test_who_signed_it_is_asked_for(version: str) -> None:
     asked = {"v4": LookupSigningKey, "v2": SignV2}.get(version)
     assert driver.asked == [step for step in (ReceiveForm, asked, CheckAccess, ReceiveBody, PutObject) if step]
     who = None if version == "nobody" else PRINCIPAL
-    assert driver.checked == CheckAccess(who, "s3:PutObject", "bucket", "a/file.txt")
+    assert driver.checked == CheckAccess(who, "s3:PutObject", "bucket", "a/file.txt", besides=("s3:PutObjectAcl",))
     attributes = ObjectAttributes("text/plain", metadata=(("m", "ü"),), acl="public-read")
     assert driver.put == PutObject("bucket", "a/file.txt", FILE, MD5, attributes, NO_CHECKSUMS)
     assert driver.received is not None and driver.received.target == BodyTarget("bucket", "a/file.txt")

@@ -120,8 +120,8 @@ def test_an_error_s_own_headers_are_sent() -> None:
         (head("GET", "/bucket/%zz"), [], "InvalidURI"),
         (head("PATCH", "/bucket"), [], "MethodNotAllowed"),
         (signed("GET", "/bucket/key"), [(KNOWN[0], None)], "InvalidAccessKeyId"),
-        (signed("PUT", "/bucket?policy"), [KNOWN, (allowed("s3:*", key=None)[0], Access.DENIED)], "AccessDenied"),
-        (signed("PUT", "/bucket?policy"), [KNOWN, allowed("s3:*", key=None)], "NotImplemented"),
+        (signed("PUT", "/bucket?lifecycle"), [KNOWN, (allowed("s3:*", key=None)[0], Access.DENIED)], "AccessDenied"),
+        (signed("PUT", "/bucket?lifecycle"), [KNOWN, allowed("s3:*", key=None)], "NotImplemented"),
         (signed("PUT", "/bucket/key", {"x-amz-grant-read": "a"}), [KNOWN, allowed("s3:PutObject")], "NotImplemented"),
     ],
 )
