@@ -1,4 +1,4 @@
-"""mc, the MinIO client: trees, large files, pipes and shared URLs, over HTTP and TLS."""
+"""mc, the MinIO client: trees, large files, pipes, shared URLs, buckets for everybody, tags; over HTTP and TLS."""
 
 from __future__ import annotations
 
@@ -79,4 +79,28 @@ def test_large_files_and_pipes(mc: Client, served: Gateway, name: str, tmp_path:
     with closing(served.connect()) as connection:
         connection.request("GET", share.removeprefix(served.endpoint))
         assert connection.getresponse().read() == content[: 17 * MIB]
+    mc("rb", "--force", bucket)
+
+
+def test_buckets_for_everybody_and_tags(mc: Client, served: Gateway, name: str, tmp_path: Path) -> None:
+    """``anonymous`` reads and writes the bucket's policy, and has to find its own words again."""
+    (tmp_path / "up").write_bytes(b"1")
+    bucket = f"gw/{name}-mc"
+    mc("mb", bucket)
+    mc("cp", "--tags", "a=1&b=2", "up", f"{bucket}/x/k")
+    for wanted in ("download", "upload", "public", "private"):
+        mc("anonymous", "set", wanted, bucket)
+        said = json.loads(mc("anonymous", "get", "--json", bucket))
+        assert said["permission"] == wanted and said["status"] == "success"
+    mc("anonymous", "set", "download", f"{bucket}/x")
+    with closing(served.connect()) as connection:
+        for key, status in (("x/k", 200), ("y", 403)):
+            connection.request("GET", f"/{name}-mc/{key}")
+            response = connection.getresponse()
+            response.read()
+            assert response.status == status
+    told = json.loads(mc("tag", "list", "--json", f"{bucket}/x/k"))
+    assert told["tagset"] == {"a": "1", "b": "2"}
+    mc("tag", "remove", f"{bucket}/x/k")
+    assert "No tags" in mc("tag", "list", f"{bucket}/x/k")
     mc("rb", "--force", bucket)
