@@ -80,6 +80,24 @@ def test_sync(command: Client, gateway: Gateway, bucket: str, tmp_path: Path) ->
     assert tree(gateway.data / bucket / "p") == tree(tmp_path / "up")
 
 
+def test_tags(command: Client, name: str, tmp_path: Path) -> None:
+    url = f"s3://{name}"
+    command("mb", url)
+    (tmp_path / "up").write_bytes(b"1")
+    command("put", "up", f"{url}/d/k")
+    for target in (url, f"{url}/d/k"):
+        command("settagging", target, "a=1&b=two words")
+        assert "a:\t1" in (told := command("gettagging", target)) and "b:\ttwo words" in told
+        command("deltagging", target)
+        command("settagging", target, "c=3")
+        told = command("gettagging", target)
+        assert "c:\t3" in told and "two words" not in told
+    command("cp", f"{url}/d/k", f"{url}/copy")
+    assert "c:\t3" in command("gettagging", f"{url}/copy")
+    command("del", "--recursive", "--force", url)
+    command("rb", url)
+
+
 def test_tls(tls_gateway: Gateway, name: str, tmp_path: Path) -> None:
     command = s3cmd(tls_gateway, tmp_path, v2=False)
     command("mb", f"s3://{name}-tls")
