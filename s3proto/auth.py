@@ -37,6 +37,7 @@ from s3proto.names import Target, parse_query
 from s3proto.policy import CONDITION_KEYS, resource_name
 from s3proto.post_form import PostForm
 from s3proto.sigv4 import ChunkSeed, PayloadKind, PayloadSpec, payload_kind
+from s3proto.tagging import HEADER
 
 Found = TypeVar("Found", ObjectInfo, OpenedObject)
 
@@ -235,16 +236,21 @@ def authorize(
     key: str | None = None,
     *,
     owner_header: str = "x-amz-expected-bucket-owner",
+    tags: bool = False,
 ) -> Steps[Access]:
     """Require that the sender may do ``action`` (``s3:GetObject``), for OBJECT as far as the object itself lets him.
 
-    ``owner_header`` names the header with the expected owner of ``bucket`` (a copy's source has its own).
+    ``owner_header`` names the header with the expected owner of ``bucket`` (a copy's source has its own).  ``tags``:
+    s3:PutObject gives tags, though no header does.
+
     Raises AccessDenied, NoSuchBucket.
     """
-    if not (bucket and key is None and action in PER_KEY) and not permitted(identity, action, bucket, key):
-        raise AccessDenied()
     headers = identity.head.headers
-    besides = tuple(each for name, each in _BESIDES.get(action, ()) if name in headers)
+    besides = tuple(each for name, each in _BESIDES.get(action, ()) if name in headers or tags and name == HEADER)
+    if not (bucket and key is None and action in PER_KEY):
+        for each in (action, *besides):
+            if not permitted(identity, each, bucket, key):
+                raise AccessDenied()
     access = yield from CheckAccess(
         identity.principal,
         action,
@@ -260,7 +266,7 @@ def authorize(
 
 
 _BESIDES = {
-    "s3:PutObject": (("x-amz-acl", "s3:PutObjectAcl"), ("x-amz-tagging", "s3:PutObjectTagging")),
+    "s3:PutObject": (("x-amz-acl", "s3:PutObjectAcl"), (HEADER, "s3:PutObjectTagging")),
     "s3:CreateBucket": (("x-amz-acl", "s3:PutBucketAcl"),),
 }
 """What a header asks for besides."""
@@ -271,11 +277,8 @@ def permitted(identity: Identity, action: str, bucket: str | None, key: str | No
     principal = identity.principal
     if principal is None or (policy := principal.policy) is None:
         return True
-    headers = identity.head.headers
-    actions = [action, *(besides for name, besides in _BESIDES.get(action, ()) if name in headers)]
-    resource, user = resource_name(bucket, key), principal.owner.display_name
     values = cache(lambda: _condition_values(identity))
-    return all(policy.allows(each, resource, user, values) for each in actions)
+    return policy.allows(action, resource_name(bucket, key), principal.owner.display_name, values)
 
 
 def _condition_values(identity: Identity) -> dict[str, str]:

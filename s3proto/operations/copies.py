@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from s3proto import checksums, commands, conditions, metadata, ranges, tagging
-from s3proto.auth import authorize, permitted, reading
+from s3proto.auth import authorize, reading
 from s3proto.commands import Steps
 from s3proto.dates import iso_date
 from s3proto.errors import AccessDenied, InvalidArgument, InvalidRequest
@@ -132,8 +132,7 @@ def _directive(request: S3Request, name: str) -> bool:
 
 def _may_copy_tags(request: S3Request, source: _Source) -> Steps[None]:
     """Require what reading the source's tags and giving them to the copy takes.  Raises AccessDenied."""
-    if not permitted(request.identity, "s3:PutObjectTagging", request.bucket, request.key):
-        raise AccessDenied
+    yield from authorize(request.identity, "s3:PutObject", request.bucket, request.key, tags=True)
     action = "s3:GetObjectTagging" if source.version_id is None else "s3:GetObjectVersionTagging"
     header = "x-amz-source-expected-bucket-owner"
     yield from authorize(request.identity, action, source.bucket, source.key, owner_header=header)

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s3proto import checksums, commands, conditions, metadata, ranges
-from s3proto.auth import permitted, reading
+from s3proto.auth import authorize, reading
 from s3proto.commands import BodyTarget, Steps
 from s3proto.dates import http_date
-from s3proto.errors import InvalidArgument, InvalidRequest, NotModified, RequestNotImplemented, S3Error
+from s3proto.errors import AccessDenied, InvalidArgument, InvalidRequest, NotModified, RequestNotImplemented, S3Error
 from s3proto.http import Response, Span
-from s3proto.model import Access, DeleteEntry, ObjectInfo
+from s3proto.model import DeleteEntry, ObjectInfo
 from s3proto.operations import conditional
 from s3proto.operations.bodies import receive_object
 from s3proto.operations.operation import OBJECT, Operation
@@ -39,7 +39,8 @@ def get_object(request: S3Request) -> Steps[Response]:
     look = commands.OpenObject(request.bucket, request.key, request.version_id, with_parts=number is not None)
     opened = yield from reading(request.identity, request.access, request.bucket, look)
     read = _read(request, opened.info, number)
-    return Response(read.status, read.headers, Span(opened.content, read.first, read.length))
+    count = yield from _tag_count(request, opened.info)
+    return Response(read.status, [*read.headers, *count], Span(opened.content, read.first, read.length))
 
 
 def head_object(request: S3Request) -> Steps[Response]:
@@ -47,7 +48,8 @@ def head_object(request: S3Request) -> Steps[Response]:
     look = commands.HeadObject(request.bucket, request.key, request.version_id, with_parts=number is not None)
     info = yield from reading(request.identity, request.access, request.bucket, look)
     read = _read(request, info, number)
-    return Response(read.status, [*read.headers, ("Content-Length", str(read.length))])
+    count = yield from _tag_count(request, info)
+    return Response(read.status, [*read.headers, *count, ("Content-Length", str(read.length))])
 
 
 def _check_read_request(request: S3Request) -> int | None:
@@ -69,8 +71,6 @@ def _read(request: S3Request, info: ObjectInfo, number: int | None) -> _Read:
         error.headers.extend(metadata.not_modified_headers(info))
         raise
     found = metadata.overridden(metadata.object_headers(info), request.query)
-    if info.attributes.tags and _may_read_tags(request):
-        found.append(("x-amz-tagging-count", str(len(info.attributes.tags))))
     part = None
     if number is not None:
         first, length, part = ranges.locate_part(info, number)
@@ -90,10 +90,16 @@ def _read(request: S3Request, info: ObjectInfo, number: int | None) -> _Read:
     return _Read(206, found, *piece)
 
 
-def _may_read_tags(request: S3Request) -> bool:
-    """Tell whether GetObjectTagging would be allowed: only then AWS tells how many there are."""
+def _tag_count(request: S3Request, info: ObjectInfo) -> Steps[Pairs]:
+    """Tell how many tags there are, as AWS does, only those who may read them."""
+    if not info.attributes.tags:
+        return []
     action = "s3:GetObjectTagging" if request.version_id is None else "s3:GetObjectVersionTagging"
-    return request.access is Access.OWNER and permitted(request.identity, action, request.bucket, request.key)
+    try:
+        yield from authorize(request.identity, action, request.bucket, request.key)
+    except AccessDenied:
+        return []
+    return [("x-amz-tagging-count", str(len(info.attributes.tags)))]
 
 
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})

@@ -1,7 +1,7 @@
 """Tags of objects and buckets: GetObjectTagging, PutObjectTagging, DeleteObjectTagging, and the bucket's three.
 
-Rules: tags belong to whoever the bucket belongs to; no ACL grants them, a bucket's policy may.  Those that come with an object are checked
-where its other headers are (``s3proto.metadata``).
+Rules: tags belong to whoever the bucket belongs to; no ACL grants them, a bucket's policy may.  Those that come with
+an object are checked where its other headers are (``s3proto.metadata``).
 
 Follows the pages of these operations (Amazon S3 API Reference).
 """

@@ -100,6 +100,23 @@ def test_only_with_tls(client: Any, bucket: str) -> None:
     client.put_object(Bucket=bucket, Key="k", Body=b"1")
 
 
+def test_tags(client: Any, bucket: str, nobody: Any) -> None:
+    client.put_object(Bucket=bucket, Key="k", Body=b"1", Tagging="a=1")
+    source = {"Bucket": bucket, "Key": "k"}
+    reads = statement(bucket, ["GetObject"])
+    put(client, bucket, reads, statement(bucket, ["PutObjectTagging"], "plain/*", effect="Deny"))
+    time.sleep(KNOWN_FRESH)
+    assert "TagCount" not in nobody.head_object(Bucket=bucket, Key="k")
+    refused(lambda: nobody.get_object_tagging(Bucket=bucket, Key="k"))
+    refused(lambda: client.put_object(Bucket=bucket, Key="plain/k", Body=b"1", Tagging="a=1"))
+    refused(lambda: client.copy_object(Bucket=bucket, Key="plain/k", CopySource=source))
+    client.copy_object(Bucket=bucket, Key="plain/k", CopySource=source, TaggingDirective="REPLACE")
+    put(client, bucket, reads, statement(bucket, ["GetObjectTagging"]))
+    time.sleep(KNOWN_FRESH)
+    assert nobody.head_object(Bucket=bucket, Key="k")["TagCount"] == 1
+    assert nobody.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [{"Key": "a", "Value": "1"}]
+
+
 def test_what_is_refused(gateway: Gateway, client: Any, bucket: str) -> None:
     refused(lambda: put(client, bucket, statement("other", ["GetObject"])), "MalformedPolicy")
     unknown = {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}

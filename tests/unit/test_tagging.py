@@ -67,23 +67,25 @@ def reader(*actions: str) -> Principal:
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])
 @pytest.mark.parametrize(
-    ("principal", "access", "query", "told"),
+    ("principal", "query", "asked", "access", "told"),
     [
-        (PRINCIPAL, Access.OWNER, "", True),
-        (reader("GetObject*"), Access.OWNER, "", True),
-        (reader("GetObject"), Access.OWNER, "", False),
-        (reader("GetObject*"), Access.OWNER, "?versionId=null", True),
-        (reader("GetObject*", "GetObjectTagging"), Access.OBJECT, "", False),
-        (reader("GetObjectVersion", "GetObjectTagging"), Access.OWNER, "?versionId=null", False),
-        (None, Access.OBJECT, "", False),
+        (PRINCIPAL, "", "s3:GetObjectTagging", Access.OWNER, True),
+        (PRINCIPAL, "?versionId=null", "s3:GetObjectVersionTagging", Access.GUEST, True),
+        (PRINCIPAL, "", "s3:GetObjectTagging", Access.DENIED, False),
+        (None, "", "s3:GetObjectTagging", Access.DENIED, False),
+        (reader("GetObject*"), "", "s3:GetObjectTagging", Access.OWNER, True),
+        (reader("GetObject"), "", None, None, False),
+        (reader("GetObjectVersion", "GetObjectTagging"), "?versionId=null", None, None, False),
     ],
 )
 def test_how_many_there_are_is_told_to_those_who_may_read_them(
-    method: str, principal: Principal | None, access: Access, query: str, told: bool
+    method: str, principal: Principal | None, query: str, asked: str | None, access: Access | None, told: bool
 ) -> None:
-    found = replace(info(), attributes=replace(TAGGED, acl="public-read"))
-    step: Step = (HeadObject, found) if method == "HEAD" else (OpenObject, replace(opened(), info=found))
-    headers = call(method, f"/bucket/key{query}", script=[step], principal=principal, access=access).headers
+    found = info(attributes=TAGGED)
+    script: list[Step] = [(HeadObject, found) if method == "HEAD" else (OpenObject, replace(opened(), info=found))]
+    if asked is not None:
+        script.append((CheckAccess(principal, asked, "bucket", "key"), access))
+    headers = call(method, f"/bucket/key{query}", script=script, principal=principal).headers
     assert [pair for pair in headers if "tagging" in pair[0]] == [("x-amz-tagging-count", "2")] * told
 
 
@@ -192,13 +194,19 @@ def copied(tags: Pairs) -> Step:
     return (CopyObject(OPENED, "bucket", "key", ObjectAttributes("text/plain", tags=tags)), info())
 
 
+def giving(principal: Principal) -> Step:
+    besides = ("s3:PutObjectTagging",)
+    return CheckAccess(principal, "s3:PutObject", "bucket", "key", besides=besides), Access.OWNER
+
+
 def test_a_copy_takes_tags_over_from_whoever_may_read_them() -> None:
-    look: Step = (CheckAccess(PRINCIPAL, "s3:GetObjectTagging", "other", "k"), Access.OWNER)
-    call("PUT", "/bucket/key", SOURCE, [ALLOWED, OPEN, look, EARLY, copied(TAGS)])
+    give, look = giving(PRINCIPAL), (CheckAccess(PRINCIPAL, "s3:GetObjectTagging", "other", "k"), Access.OWNER)
+    call("PUT", "/bucket/key", SOURCE, [ALLOWED, OPEN, give, look, EARLY, copied(TAGS)])
     headers = SOURCE | {"x-amz-tagging": "ignored=1"}
-    call("PUT", "/bucket/key", headers, [ALLOWED, OPEN, look, EARLY, copied(TAGS)])
-    with pytest.raises(errors.AccessDenied):
-        call("PUT", "/bucket/key", SOURCE, [ALLOWED, OPEN, (look[0], Access.DENIED)])
+    call("PUT", "/bucket/key", headers, [ALLOWED, OPEN, give, look, EARLY, copied(TAGS)])
+    for refused in ([(give[0], Access.DENIED)], [give, (look[0], Access.DENIED)]):
+        with pytest.raises(errors.AccessDenied):
+            call("PUT", "/bucket/key", SOURCE, [ALLOWED, OPEN, *refused])
 
 
 def test_a_copy_gets_other_tags() -> None:
@@ -215,7 +223,7 @@ def test_a_policy_must_allow_tagging_besides() -> None:
     wide = replace(PRINCIPAL, policy=parse_policy(text % '["s3:PutObject", "s3:GetObject", "s3:*Tagging"]'))
     read: Step = (CheckAccess(wide, "s3:GetObject", "other", "k"), Access.OWNER)
     look: Step = (CheckAccess(wide, "s3:GetObjectTagging", "other", "k"), Access.OWNER)
-    call("PUT", "/bucket/key", SOURCE, [read, OPEN, look, EARLY, copied(TAGS)], principal=wide)
+    call("PUT", "/bucket/key", SOURCE, [read, OPEN, giving(wide), look, EARLY, copied(TAGS)], principal=wide)
     read = (CheckAccess(narrow, "s3:GetObject", "other", "k"), Access.OWNER)
     with pytest.raises(errors.AccessDenied):
         call("PUT", "/bucket/key", SOURCE, [read, OPEN], principal=narrow)
