@@ -36,8 +36,11 @@ PER_KEY = frozenset({"s3:DeleteObject"})
 _MANAGING = frozenset({"s3:GetBucketPolicy", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"})
 _NOBODY = "\ud800"
 """The name of who has none, in ``${aws:username}``: no key and no parameter can hold it."""
-_USER = re.compile(r"arn:aws:iam::[^:]*:user/(?:[^:]*/)?([^:/]+)")
+_USER = re.compile(r"arn:aws:iam::[^:]*:user/(?:[^:]*/)?([^:/*?]+)")
+"""A pattern is none: ``user/*`` would be taken for everybody."""
 _ID = re.compile("[0-9a-f]{64}")
+_NAMING = frozenset({"stringequals", "stringequalsignorecase"})
+"""Operators that name somebody: the others are true of everybody else, or of who has no name."""
 
 
 class Verdict(Enum):
@@ -90,7 +93,11 @@ class BucketPolicy:
         return any(
             each.everybody
             and each.statement.allow
-            and not any(condition.key in ("aws:username", "aws:userid") for condition in each.statement.conditions)
+            and not any(
+                condition.key in ("aws:username", "aws:userid") and condition.operator in _NAMING
+                for condition in each.statement.conditions
+                if not condition.if_exists
+            )
             for each in self.statements
         )
 

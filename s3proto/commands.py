@@ -234,10 +234,14 @@ class GetBucketPolicy(Command[BucketPolicy | None]):
 
 @dataclass(frozen=True, slots=True)
 class PutBucketPolicy(Command[None]):
-    """Give a bucket another policy; None: none any more.  Raises NoSuchBucket."""
+    """Give ``principal``'s bucket another policy; None: none any more.  Raises NoSuchBucket, AccessDenied.
+
+    AccessDenied: it is somebody else's by now, for a document may take long to come.
+    """
 
     bucket: str
     policy: BucketPolicy | None
+    principal: Principal
 
 
 @dataclass(frozen=True, slots=True)

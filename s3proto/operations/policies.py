@@ -1,6 +1,7 @@
 """GetBucketPolicy, PutBucketPolicy, DeleteBucketPolicy, GetBucketPolicyStatus.
 
-Rules: a policy is told byte for byte as it was put.  It is checked whole before anything changes.
+Rules: a policy is told byte for byte as it was put.  It is checked whole before anything changes.  Only the bucket's
+owner reads and changes it: whom it allows everything can still not give himself more.
 
 Follows the pages of these operations (Amazon S3 API Reference).
 """
@@ -10,8 +11,9 @@ from __future__ import annotations
 from s3proto import bucket_policy, checksums, commands
 from s3proto.bucket_policy import BucketPolicy
 from s3proto.commands import Steps
-from s3proto.errors import MissingRequestBodyError, NoSuchBucketPolicy
+from s3proto.errors import MethodNotAllowed, MissingRequestBodyError, NoSuchBucketPolicy
 from s3proto.http import Response
+from s3proto.model import Access
 from s3proto.operations.bodies import receive_document
 from s3proto.operations.operation import BUCKET, Operation
 from s3proto.operations.responses import xml_response
@@ -22,6 +24,7 @@ _MOST = 64 * 1024
 
 
 def get_bucket_policy(request: S3Request) -> Steps[Response]:
+    _only_owner(request)
     policy = yield from _policy(request)
     return Response(200, [("Content-Type", "application/json")], policy.text.encode())
 
@@ -38,17 +41,26 @@ def _policy(request: S3Request) -> Steps[BucketPolicy]:
     return policy
 
 
+def _only_owner(request: S3Request) -> None:
+    """Raise MethodNotAllowed for whom the policy itself allows it, as AWS does for other accounts."""
+    if request.access is not Access.OWNER:
+        raise MethodNotAllowed(Method=request.head.method, ResourceType="BUCKET")
+
+
 def put_bucket_policy(request: S3Request) -> Steps[Response]:
+    _only_owner(request)
     declared = checksums.declared(request.headers)
     document = yield from receive_document(request, limit=_MOST, declared=declared)
     if not document.strip():
         raise MissingRequestBodyError
-    yield from commands.PutBucketPolicy(request.bucket, bucket_policy.parse(document, request.bucket))
+    policy = bucket_policy.parse(document, request.bucket)
+    yield from commands.PutBucketPolicy(request.bucket, policy, request.principal)
     return Response(204)
 
 
 def delete_bucket_policy(request: S3Request) -> Steps[Response]:
-    yield from commands.PutBucketPolicy(request.bucket, None)
+    _only_owner(request)
+    yield from commands.PutBucketPolicy(request.bucket, None, request.principal)
     return Response(204)
 
 

@@ -134,6 +134,9 @@ class ObjectStore(Multipart):
 
     @mapped
     def put_bucket_policy(self, command: c.PutBucketPolicy) -> None:
+        bucket = self.buckets.find(command.bucket).info
+        if bucket_access(command.principal, "s3:PutBucketPolicy", bucket) is not Access.OWNER:
+            raise e.AccessDenied
         self.policy.put(command.bucket, command.policy, self._now())
 
     @mapped

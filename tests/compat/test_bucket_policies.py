@@ -126,3 +126,7 @@ def test_what_is_refused(gateway: Gateway, client: Any, bucket: str) -> None:
         refused(lambda: put(bob, bucket, statement(bucket, ["*"])))
         refused(lambda: bob.get_bucket_policy(Bucket=bucket))
         refused(lambda: bob.delete_bucket_policy(Bucket=bucket))
+    put(client, bucket, statement(bucket, ["*"]))
+    with closing(clients.s3(gateway, gateway.users["bob"])) as bob:
+        refused(lambda: put(bob, bucket, statement(bucket, ["*"])), "MethodNotAllowed")
+        refused(lambda: bob.delete_bucket_policy(Bucket=bucket), "MethodNotAllowed")

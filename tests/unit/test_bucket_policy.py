@@ -19,7 +19,7 @@ from s3proto.commands import (
     PutBucketPolicy,
     ReceiveDocument,
 )
-from s3proto.model import Access, DeleteEntry, DeleteResult, Document
+from s3proto.model import Access, DeleteEntry, DeleteResult, Document, Principal
 from s3proto.policy import MAX_BYTES
 from tests.drive import Step
 from tests.s3_requests import PRINCIPAL, call, texts
@@ -35,11 +35,11 @@ def test_it_is_put_told_and_deleted() -> None:
     document = b" " + text(PUBLIC, Id="i") + b"\n"
     policy = parse(document, "bucket")
     received: Step = (ReceiveDocument, Document(document))
-    script = [received, (PutBucketPolicy("bucket", policy), None)]
+    script = [received, (PutBucketPolicy("bucket", policy, PRINCIPAL), None)]
     assert call("PUT", "/bucket?policy", script=script).status == 204
     told = call("GET", "/bucket?policy", script=[(GetBucketPolicy("bucket"), policy)])
     assert told.body == document and ("Content-Type", "application/json") in told.headers
-    assert call("DELETE", "/bucket?policy", script=[(PutBucketPolicy("bucket", None), None)]).status == 204
+    assert call("DELETE", "/bucket?policy", script=[(PutBucketPolicy("bucket", None, PRINCIPAL), None)]).status == 204
     for target in ("/bucket?policy", "/bucket?policyStatus"):
         with pytest.raises(errors.NoSuchBucketPolicy):
             call("GET", target, script=[(GetBucketPolicy("bucket"), None)])
@@ -54,6 +54,9 @@ def test_it_is_put_told_and_deleted() -> None:
         ({"Effect": "Deny"}, "false"),
         ({"Condition": {"StringEquals": {"aws:username": "bob"}}}, "false"),
         ({"Condition": {"StringLike": {"aws:Referer": "http://page/*"}}}, "true"),
+        ({"Condition": {"StringNotEquals": {"aws:username": "bob"}}}, "true"),
+        ({"Condition": {"StringEqualsIfExists": {"aws:username": "bob"}}}, "true"),
+        ({"Condition": {"StringLike": {"aws:username": "*"}}}, "true"),
     ],
 )
 def test_status(change: dict[str, Any], public: str) -> None:
@@ -77,6 +80,8 @@ def test_status(change: dict[str, Any], public: str) -> None:
         (text({**PUBLIC, "Principal": {"AWS": ["*", 1]}}), "Invalid principal"),
         (text({**PUBLIC, "Principal": {"AWS": "arn:aws:iam::1:root"}}), "Invalid principal"),
         (text({**PUBLIC, "Principal": {"AWS": "arn:aws:iam::1:user/"}}), "Invalid principal"),
+        (text({**PUBLIC, "Principal": {"AWS": "arn:aws:iam::1:user/*"}}), "Invalid principal"),
+        (text({**PUBLIC, "Principal": {"AWS": "arn:aws:iam::1:user/bo?"}}), "Invalid principal"),
         (text({**PUBLIC, "Principal": {"CanonicalUser": "*"}}), "Invalid principal"),
         (text({**PUBLIC, "Principal": {"Service": "x"}}), "Invalid principal"),
         (text({**PUBLIC, "Resource": "arn:aws:s3:::other/*"}), "invalid resource"),
@@ -105,6 +110,13 @@ def test_resources(resource: Any) -> None:
 def test_an_empty_body() -> None:
     with pytest.raises(errors.MissingRequestBodyError):
         call("PUT", "/bucket?policy", script=[(ReceiveDocument, Document(b" "))])
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+@pytest.mark.parametrize("principal", [PRINCIPAL, None])
+def test_whom_it_allows_everything_does_not_reach_the_policy_itself(method: str, principal: Principal | None) -> None:
+    with pytest.raises(errors.MethodNotAllowed):
+        call(method, "/bucket?policy", access=Access.GUEST, principal=principal)
 
 
 def test_each_key_of_delete_objects_is_asked_about() -> None:

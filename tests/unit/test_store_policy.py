@@ -36,7 +36,7 @@ def policy(action: str = "s3:GetObject", effect: str = "Allow", **others: Any) -
 
 
 def put(shop: Shop, wanted: BucketPolicy | None) -> None:
-    shop.store.put_bucket_policy(c.PutBucketPolicy("bkt", wanted))
+    shop.store.put_bucket_policy(c.PutBucketPolicy("bkt", wanted, ALICE))
 
 
 def access(
@@ -63,9 +63,17 @@ def test_it_is_kept_replaced_and_deleted(shop: Shop) -> None:
     shop.store.delete_bucket(c.DeleteBucket("bkt"))
     shop.make()
     assert shop.store.get_bucket_policy(look) is None and access(shop.store, None) is Access.OBJECT
-    for refused in (c.PutBucketPolicy("none", policy()), c.PutBucketPolicy("none", None)):
+    for refused in (c.PutBucketPolicy("none", policy(), ALICE), c.PutBucketPolicy("none", None, ALICE)):
         with pytest.raises(e.NoSuchBucket):
             shop.store.put_bucket_policy(refused)
+
+
+def test_a_document_that_took_long_does_not_reach_a_bucket_of_somebody_else(shop: Shop) -> None:
+    for wanted in (policy("s3:*"), None):
+        with pytest.raises(e.AccessDenied):
+            shop.store.put_bucket_policy(c.PutBucketPolicy("bkt", wanted, BOB))
+    assert shop.store.get_bucket_policy(c.GetBucketPolicy("bkt")) is None
+    shop.store.put_bucket_policy(c.PutBucketPolicy("bkt", policy(), ROOT))
 
 
 def test_it_is_in_force(shop: Shop) -> None:
@@ -113,5 +121,5 @@ def test_one_that_cannot_be_read_locks_the_bucket(shop: Shop, damage: bytes | No
     assert access(store, None) is access(store, BOB) is access(store, ALICE) is access(store, ROOT) is Access.DENIED
     assert access(store, ALICE, "DeleteBucketPolicy", None) is Access.OWNER
     assert store.get_bucket_policy(c.GetBucketPolicy("bkt")) is LOCKED
-    store.put_bucket_policy(c.PutBucketPolicy("bkt", None))
+    store.put_bucket_policy(c.PutBucketPolicy("bkt", None, ALICE))
     assert access(store, ALICE) is Access.OWNER
