@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from s3proto.context import Settings
@@ -97,14 +98,14 @@ def percent_decode(raw: str) -> str:
 
 def parse_query(raw: str) -> list[tuple[str, str]]:
     """Decode a raw query into pairs in the order sent; ``acl`` alone is ``("acl", "")``.  Raises InvalidURI."""
-    if not raw:
-        return []
-    pairs = []
-    for item in raw.replace("+", " ").split("&"):
-        if item:
-            name, _, value = item.partition("=")
-            pairs.append((percent_decode(name), percent_decode(value)))
-    return pairs
+    return [_parameter(item) for item in raw.replace("+", " ").split("&") if item]
+
+
+@lru_cache(maxsize=128)
+def _parameter(item: str) -> tuple[str, str]:
+    """Most parameters of presigned URLs come again: all but the signature say who signed, when and for how long."""
+    name, _, value = item.partition("=")
+    return percent_decode(name), percent_decode(value)
 
 
 def uri_encode(text: str, safe: str = "") -> str:

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -376,15 +377,15 @@ def canonical_path(raw_path: str) -> str:
 
 def canonical_query(raw_query: str, presigned: bool = False) -> str:
     """Encode and sort a raw query by name, then value; a presigned URL's own signature is left out."""
-    if not raw_query:
-        return ""
-    pairs = []
-    for item in raw_query.split("&"):
-        name, _, value = item.partition("=")
-        if item and not (presigned and name == "X-Amz-Signature"):
-            pairs.append((_canonical_text(name), _canonical_text(value)))
-    pairs.sort()
-    return "&".join([f"{name}={value}" for name, value in pairs])
+    pairs = sorted([_canonical_parameter(item) for item in raw_query.split("&") if item])
+    return "&".join([f"{name}={value}" for name, value in pairs if not (presigned and name == "X-Amz-Signature")])
+
+
+@lru_cache(maxsize=128)
+def _canonical_parameter(item: str) -> tuple[str, str]:
+    """Remembered for the same reason as in ``names.parse_query``."""
+    name, _, value = item.partition("=")
+    return _canonical_text(name), _canonical_text(value)
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9._~-]*")
