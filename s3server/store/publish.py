@@ -314,9 +314,6 @@ class Publisher:
 
     def remove(self, spot: Spot, condition: Condition = ALWAYS) -> bool:
         """Delete the object, then the directories that were only made for it; False when there was none."""
-        if not condition and self.where(spot) is None:
-            self._fs.flush(spot.path)  # who removed it may not have come to that
-            return False
         deadline = self._clock() + PATIENCE
         while True:
             try:
@@ -335,7 +332,7 @@ class Publisher:
             found = self.where(spot)
             condition.check(spot.key, of_status(found[1], spot.key) if found else None)
             if found is None:
-                self._fs.flush(spot.path)
+                self._fs.flush(spot.path)  # who removed it may not have come to that
                 return None
             held.check()
             try:
