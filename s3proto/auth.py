@@ -11,15 +11,16 @@ version 2)", "Verifying bucket ownership with bucket owner condition", "Browser-
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from s3proto import acl, form, post_form, post_policy, sigv2, sigv4
 from s3proto.body import body_is_declared
 from s3proto.bucket_policy import PER_KEY
 from s3proto.checksums import ALGORITHMS
-from s3proto.commands import CheckAccess, Command, LookupSigningKey, ReceiveForm, SignV2, Steps
+from s3proto.commands import CheckAccess, LookupSigningKey, ReceiveForm, SignV2, Steps
 from s3proto.context import Context
 from s3proto.errors import (
     AccessDenied,
@@ -29,17 +30,21 @@ from s3proto.errors import (
     InvalidToken,
     MissingContentLength,
     NoSuchKey,
+    S3Error,
 )
 from s3proto.form import FormDecoder
-from s3proto.http import Headers, RequestHead
+from s3proto.http import Headers, RequestHead, remembered
 from s3proto.model import Access, ObjectAttributes, ObjectInfo, OpenedObject, Principal
-from s3proto.names import Target, parse_query
+from s3proto.names import Target, parse_copy_source, parse_query
 from s3proto.policy import CONDITION_KEYS, resource_name
 from s3proto.post_form import PostForm
 from s3proto.sigv4 import ChunkSeed, PayloadKind, PayloadSpec, payload_kind
 from s3proto.tagging import HEADER
 
 Found = TypeVar("Found", ObjectInfo, OpenedObject)
+Seen = TypeVar("Seen", covariant=True)
+
+_NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +242,13 @@ def authorize(
     *,
     owner_header: str = "x-amz-expected-bucket-owner",
     tags: bool = False,
+    said: Mapping[str, str] = _NOTHING,
 ) -> Steps[Access]:
     """Require that the sender may do ``action`` (``s3:GetObject``), for OBJECT as far as the object itself lets him.
 
     ``owner_header`` names the header with the expected owner of ``bucket`` (a copy's source has its own).  ``tags``:
-    s3:PutObject gives tags, though no header does.
+    s3:PutObject gives tags, though no header does.  ``said``: what conditions of policies are about and
+    the request does not say, or says of something else.
 
     Raises AccessDenied, NoSuchBucket.
     """
@@ -249,7 +256,7 @@ def authorize(
     besides = tuple(each for name, each in _BESIDES.get(action, ()) if name in headers or tags and name == HEADER)
     if not (bucket and key is None and action in PER_KEY):
         for each in (action, *besides):
-            if not permitted(identity, each, bucket, key):
+            if not permitted(identity, each, bucket, key, said):
                 raise AccessDenied()
     access = yield from CheckAccess(
         identity.principal,
@@ -258,7 +265,7 @@ def authorize(
         key,
         headers.get(owner_header),
         besides,
-        lambda: _condition_values(identity),
+        cache(lambda: _condition_values(identity, said)),
     )
     if access is Access.DENIED:
         raise AccessDenied()
@@ -272,20 +279,22 @@ _BESIDES = {
 """What a header asks for besides."""
 
 
-def permitted(identity: Identity, action: str, bucket: str | None, key: str | None) -> bool:
+def permitted(
+    identity: Identity, action: str, bucket: str | None, key: str | None, said: Mapping[str, str] = _NOTHING
+) -> bool:
     """Tell whether the policy of the key that signed lets it do ``action``; true where it has none."""
     principal = identity.principal
     if principal is None or (policy := principal.policy) is None:
         return True
-    values = cache(lambda: _condition_values(identity))
+    values = cache(lambda: _condition_values(identity, said))
     return policy.allows(action, resource_name(bucket, key), principal.owner.display_name, values)
 
 
-def _condition_values(identity: Identity) -> dict[str, str]:
+def _condition_values(identity: Identity, said: Mapping[str, str]) -> dict[str, str]:
     """What conditions of policies are about (``policy.CONDITION_KEYS``), as far as the request says it."""
     head = identity.head
     owner = None if identity.principal is None else identity.principal.owner
-    query = dict(reversed(parse_query(head.raw_query)))
+    query = remembered(head, "query", lambda: dict(reversed(parse_query(head.raw_query))))
     found: dict[str, str | None] = {
         "aws:securetransport": "true" if head.secure else "false",
         "aws:username": None if owner is None else owner.display_name,
@@ -297,26 +306,41 @@ def _condition_values(identity: Identity) -> dict[str, str]:
     for name in CONDITION_KEYS.difference(found):
         plain = name.removeprefix("s3:")
         found[name] = head.headers.get(plain) if plain.startswith("x-amz-") else query.get(plain)
+    if (source := found["s3:x-amz-copy-source"]) is not None:
+        with suppress(S3Error):  # the operation refuses it
+            bucket, key, version_id = parse_copy_source(source)
+            found["s3:x-amz-copy-source"] = f"{bucket}/{key}" + (f"?versionId={version_id}" if version_id else "")
+    found.update(said)
     return {name: value for name, value in found.items() if value is not None}
+
+
+class _Look(Protocol[Seen]):
+    """HeadObject or OpenObject."""
+
+    @property
+    def key(self) -> str: ...
+
+    def __iter__(self) -> Steps[Seen]: ...
 
 
 def reading(
     identity: Identity,
     access: Access,
     bucket: str,
-    look: Command[Found],
+    look: _Look[Found],
     lets: Callable[[Principal | None, ObjectAttributes], bool] = acl.may_read,
 ) -> Steps[Found]:
     """Look an object up or open it, for somebody with ``access`` to it, and answer it if it ``lets`` him.
 
     The version that was found is the one that is asked, so nobody reads by the ACL of another one.  Whether an object
-    is missing is told only to those who may list the bucket.  Raises AccessDenied and what the command raises.
+    is missing is told only to those who may list its name.  Raises AccessDenied and what the command raises.
     """
     try:
         found = yield from look
     except NoSuchKey:
-        if access is not Access.OWNER or not permitted(identity, "s3:ListBucket", bucket, None):
-            yield from authorize(identity, "s3:ListBucket", bucket)
+        said = {"s3:prefix": look.key}
+        if access is not Access.OWNER or not permitted(identity, "s3:ListBucket", bucket, None, said):
+            yield from authorize(identity, "s3:ListBucket", bucket, said=said)
         raise
     info = found.info if isinstance(found, OpenedObject) else found
     if access is Access.OBJECT and not lets(identity.principal, info.attributes):

@@ -27,6 +27,27 @@ CONDITION_KEYS = frozenset(
 )
 """Lower case; names of keys have no case."""
 
+_LISTING = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
+_WRITING = frozenset({"s3:PutObject"})
+_ONLY_OF: Mapping[str, frozenset[str]] = {
+    "s3:prefix": _LISTING,
+    "s3:delimiter": _LISTING,
+    "s3:max-keys": _LISTING,
+    "s3:versionid": frozenset(
+        f"s3:{name}"
+        for name in "GetObjectVersion GetObjectVersionAttributes GetObjectVersionAcl GetObjectVersionTagging"
+        " PutObjectVersionAcl PutObjectVersionTagging DeleteObjectVersion DeleteObjectVersionTagging".split()
+    ),
+    "s3:x-amz-acl": frozenset(
+        {"s3:CreateBucket", "s3:PutBucketAcl", "s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectVersionAcl"}
+    ),
+    "s3:x-amz-copy-source": _WRITING,
+    "s3:x-amz-metadata-directive": _WRITING,
+    "s3:x-amz-storage-class": _WRITING,
+}
+"""The actions that have a key.  All others have not, whatever a client adds to a request: ``GET /b/key?prefix=a`` must
+not be what is allowed with the prefix ``a``."""
+
 Values = Callable[[], Mapping[str, str]]
 
 
@@ -61,7 +82,7 @@ class Statement:
         return (
             self.is_of(action, user)
             and any(matches(each, resource, user) for each in self.resources) is not self.but_resources
-            and all(_holds(each, values(), user) for each in self.conditions)
+            and all(_holds(each, action, values, user) for each in self.conditions)
         )
 
 
@@ -168,8 +189,9 @@ _NEGATED = {
 _NULL = "null"
 
 
-def _holds(condition: Condition, values: Mapping[str, str], user: str) -> bool:
-    value = values.get(condition.key)
+def _holds(condition: Condition, action: str, values: Values, user: str) -> bool:
+    actions = _ONLY_OF.get(condition.key)
+    value = values().get(condition.key) if actions is None or action in actions else None
     if condition.operator == _NULL:
         return (value is None) is (condition.values[0].lower() == "true")
     negated = _NEGATED.get(condition.operator)

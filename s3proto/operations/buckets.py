@@ -202,13 +202,14 @@ def _delete_entry(element: xml.Element) -> DeleteEntry:
 
 def _key_error(request: S3Request, entry: DeleteEntry) -> Steps[S3Error | None]:
     action = "s3:DeleteObjectVersion" if entry.version_id else "s3:DeleteObject"
+    said = {"s3:versionid": entry.version_id} if entry.version_id else {}
     try:
         check_key(entry.key)
         if request.access is Access.EACH_KEY:
-            yield from authorize(request.identity, action, request.bucket, entry.key)
+            yield from authorize(request.identity, action, request.bucket, entry.key, said=said)
     except (KeyTooLongError, AccessDenied) as error:
         return error
-    return None if permitted(request.identity, action, request.bucket, entry.key) else AccessDenied()
+    return None if permitted(request.identity, action, request.bucket, entry.key, said) else AccessDenied()
 
 
 def _size(text: str) -> int:

@@ -114,12 +114,15 @@ def _open_source(request: S3Request, source: _Source) -> Steps[OpenedObject]:
     """Open the source of a copy, if the caller may read it and its conditions hold."""
     bucket, key, version_id = source
     action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
-    access = yield from authorize(
-        request.identity, action, bucket, key, owner_header="x-amz-source-expected-bucket-owner"
-    )
+    header, said = "x-amz-source-expected-bucket-owner", _version(source)
+    access = yield from authorize(request.identity, action, bucket, key, owner_header=header, said=said)
     opened = yield from reading(request.identity, access, bucket, commands.OpenObject(bucket, key, version_id))
     conditions.check_copy_source(request.headers, opened.info)
     return opened
+
+
+def _version(source: _Source) -> dict[str, str]:
+    return {} if source.version_id is None else {"s3:versionid": source.version_id}
 
 
 def _directive(request: S3Request, name: str) -> bool:
@@ -135,7 +138,8 @@ def _may_copy_tags(request: S3Request, source: _Source) -> Steps[None]:
     yield from authorize(request.identity, "s3:PutObject", request.bucket, request.key, tags=True)
     action = "s3:GetObjectTagging" if source.version_id is None else "s3:GetObjectVersionTagging"
     header = "x-amz-source-expected-bucket-owner"
-    yield from authorize(request.identity, action, source.bucket, source.key, owner_header=header)
+    said = _version(source)
+    yield from authorize(request.identity, action, source.bucket, source.key, owner_header=header, said=said)
 
 
 def _refuse_pointless(request: S3Request, source: ObjectAttributes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -273,6 +273,38 @@ def test_authorize() -> None:
     ]
 
 
+def values(sent: RequestHead, **others: Any) -> Mapping[str, str]:
+    """What conditions of a bucket's policy would be held against."""
+
+    def look(command: Command[Any]) -> Access:
+        assert isinstance(command, CheckAccess)
+        found.update(command.values())
+        assert command.values() is command.values(), "each of a thousand conditions asks"
+        return Access.OWNER
+
+    found: dict[str, str] = {}
+    run(auth.authorize(Identity(OWNER, sigv4.PayloadSpec(), sent), "s3:PutObject", "b", "k", **others), look)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sent", "means"),
+    [
+        ("bkt/secret/k", "bkt/secret/k"),
+        ("/bkt%2Fsecr%65t/k", "bkt/secret/k"),
+        ("/bkt/k?versionId=null", "bkt/k?versionId=null"),
+        ("//", "//"),
+    ],
+)
+def test_conditions_on_a_copy_source_see_what_is_copied(sent: str, means: str) -> None:
+    assert values(head(x_amz_copy_source=sent))["s3:x-amz-copy-source"] == means
+
+
+def test_what_is_said_otherwise_counts_instead() -> None:
+    assert values(head("/b/k?prefix=a"))["s3:prefix"] == "a"
+    assert values(head("/b/k?prefix=a"), said={"s3:prefix": "k"})["s3:prefix"] == "k"
+
+
 def test_authorize_refuses() -> None:
     identity = Identity(OWNER, sigv4.PayloadSpec(), head())
     with pytest.raises(AccessDenied):
@@ -315,3 +347,16 @@ def test_only_who_may_list_is_told_that_an_object_is_missing(may_list: Access, e
         reading(Access.OBJECT, missing, (CheckAccess(None, "s3:ListBucket", "b"), may_list))
     with pytest.raises(NoSuchKey):
         reading(Access.OWNER, missing)
+
+
+def test_whether_a_key_is_missing_is_listing_its_name() -> None:
+    def answer(command: Command[Any]) -> Access | NoSuchKey:
+        if isinstance(command, HeadObject):
+            return NoSuchKey()
+        assert isinstance(command, CheckAccess) and command.action == "s3:ListBucket"
+        assert command.values()["s3:prefix"] == "k"
+        return Access.DENIED
+
+    identity = Identity(None, sigv4.PayloadSpec(), head("/b/k?prefix=public/"))
+    with pytest.raises(AccessDenied):
+        run(auth.reading(identity, Access.GUEST, "b", HeadObject("b", "k")), answer)

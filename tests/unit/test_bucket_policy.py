@@ -12,6 +12,7 @@ from s3proto import bucket_policy, errors
 from s3proto.bucket_policy import parse
 from s3proto.commands import (
     CheckAccess,
+    Command,
     DeleteObjects,
     GetBucketPolicy,
     HeadObject,
@@ -20,9 +21,10 @@ from s3proto.commands import (
     ReceiveDocument,
 )
 from s3proto.model import Access, DeleteEntry, DeleteResult, Document, Principal
+from s3proto.operations.buckets import delete_objects
 from s3proto.policy import MAX_BYTES
-from tests.drive import Step
-from tests.s3_requests import PRINCIPAL, call, texts
+from tests.drive import Step, run
+from tests.s3_requests import PRINCIPAL, call, request, texts
 
 PUBLIC = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/*"}
 
@@ -136,6 +138,20 @@ def test_each_key_of_delete_objects_is_asked_about() -> None:
     response = call("POST", "/bucket?delete", headers, script, access=Access.EACH_KEY)
     assert texts(response, "Deleted/Key") == ["a"] and texts(response, "Error/Key") == ["b"]
     assert texts(response, "Error/Code") == ["AccessDenied"]
+
+
+def test_conditions_see_the_version_of_each_key() -> None:
+    body = b"<Delete><Object><Key>a</Key><VersionId>null</VersionId></Object></Delete>"
+    headers = {"content-length": str(len(body)), "content-md5": base64.b64encode(bytes(16)).decode()}
+
+    def answer(command: Command[Any]) -> Any:
+        if isinstance(command, CheckAccess):
+            assert (command.action, command.values()["s3:versionid"]) == ("s3:DeleteObjectVersion", "null")
+            return Access.DENIED
+        return Document(body, {"md5": bytes(16)})
+
+    asked = request("POST", "/bucket?delete", headers, access=Access.EACH_KEY)
+    assert texts(run(delete_objects(asked), answer), "Error/Code") == ["AccessDenied"]
 
 
 @pytest.mark.parametrize(("method", "look"), [("GET", OpenObject), ("HEAD", HeadObject)])

@@ -155,6 +155,25 @@ def test_what_is_no_document(text: str | bytes, why: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("action", "values"),
+    [
+        ("GetObject", {"s3:prefix": "a"}),
+        ("PutObject", {"s3:delimiter": "a"}),
+        ("ListBucketMultipartUploads", {"s3:max-keys": "a"}),
+        ("GetObject", {"s3:x-amz-acl": "a"}),
+        ("GetObject", {"s3:x-amz-copy-source": "a"}),
+        ("DeleteObject", {"s3:x-amz-storage-class": "a"}),
+        ("ListBucketVersions", {"s3:versionid": "a"}),
+    ],
+)
+def test_what_a_client_adds_to_another_request_does_not_count(action: str, values: dict[str, str]) -> None:
+    policy = made({**ALL, "Condition": {"StringEquals": dict.fromkeys(values, "a")}})
+    assert not policy.allows(f"s3:{action}", resource_name("b", "k"), "ann", lambda: values)
+    policy = made({**ALL, "Condition": {"StringNotEquals": dict.fromkeys(values, "a")}})
+    assert policy.allows(f"s3:{action}", resource_name("b", "k"), "ann", lambda: values)
+
+
 def test_by_name() -> None:
     reading, writing, both = CANNED["readonly"], CANNED["writeonly"], CANNED["readwrite"]
     for action in ("GetObject", "ListBucket", "ListAllMyBuckets", "GetBucketLocation"):
