@@ -104,3 +104,38 @@ def test_a_pace_has_a_limit_in_both_ways() -> None:
     for _ in range(1000):
         slow.moved(1)
     assert slow.left() <= 1000 / MIN_RATE  # and little by little is no progress
+
+
+@pytest.mark.parametrize(
+    ("listen", "family", "client", "target", "local"),
+    [
+        ("127.0.0.1", socket.AF_INET, "127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", socket.AF_INET, "127.0.0.2", "127.0.0.1", False),
+        ("::1", socket.AF_INET6, "::1", "::1", True),
+        ("::", socket.AF_INET, "127.0.0.1", "127.0.0.1", True),
+        ("::", socket.AF_INET, "127.0.0.2", "127.0.0.1", False),
+    ],
+)
+def test_who_is_on_this_machine(listen: str, family: int, client: str, target: str, local: bool) -> None:
+    """As addresses tell; IPv4 clients of a listener for both have mapped ones."""
+    version = socket.AF_INET6 if ":" in listen else socket.AF_INET
+    try:
+        listener = socket.create_server((listen, 0), family=version, dualstack_ipv6=listen == "::")
+    except (OSError, ValueError):
+        pytest.skip("no IPv6 here")
+    with listener, socket.socket(family) as theirs:
+        theirs.bind((client, 0))
+        theirs.connect((target, listener.getsockname()[1]))
+        connection = Connection(listener.accept()[0], "peer", 0.0)
+        assert connection.is_local() is local
+        connection.close()
+        assert connection.is_local() is False
+
+
+def test_a_socket_without_addresses_is_not_local() -> None:
+    """They tell nothing: sendfile is good everywhere."""
+    ours, theirs = socket.socketpair()
+    connection = Connection(ours, "peer", 0.0)
+    assert connection.is_local() is False
+    connection.close()
+    theirs.close()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,18 @@ def test_what_is_as_it_was_written(shop: Shop) -> None:
     for key in shop.keys():
         size = {"empty": 0, "parts": 5001}.get(key, 5000)
         assert examined(shop, key) == (Outcome.COMPARED, size, ()), key
+
+
+def test_what_is_tagged_before_and_while_it_is_read(shop: Shop) -> None:
+    shop.put("plain", BODY)
+    shop.put("long", BODY, attributes=LONG)
+    upload(shop, "parts", BODY, BODY)
+    for tags in ((("k", "v"),), tuple((f"{n}", "v" * 250) for n in range(10)), ()):
+        for key in shop.keys():
+            whole = Outcome.COMPARED, 10_000 if key == "parts" else 5000, ()
+            tag = partial(shop.store.put_object_tagging, c.PutObjectTagging("bkt", key, tags))
+            assert examined(shop, key, once(tag)) == whole
+            assert examined(shop, key) == whole
 
 
 def test_a_flipped_byte(shop: Shop, root: Path) -> None:
