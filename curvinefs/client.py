@@ -90,12 +90,13 @@ class CurvineFileSystem:
         for path in paths:
             names = split(path)[0].split("/")
             there, missing = 1, len(names) + 1  # so many names exist, the root's among them; so many do not
+            middle = len(names)  # mostly the directory is there: one question more, however deep it lies
             while missing - there > 1:
-                middle = (there + missing) // 2
                 above = self._calls.find("/".join(names[:middle]))
                 if above is not None and not above.is_dir:
                     return NotADirectory(str(error))
                 there, missing = (middle, missing) if above is not None else (there, middle)
+                middle = (there + missing) // 2
         return error
 
     def open(self, path: str) -> CurvineFile:

@@ -323,6 +323,14 @@ def test_one_call_for_status_two_for_nothing(cluster: Cluster, fs: CurvineFileSy
     server.requests.clear()
     fs.status("/d/f")
     assert codes(server) == [Code.FILE_STATUS]
+    deep = "/d"
+    for _ in range(20):
+        deep += "/d"
+        fs.mkdir(deep)
+    server.requests.clear()
+    with pytest.raises(NotFound):
+        fs.status(f"{deep}/none")
+    assert codes(server) == [Code.FILE_STATUS] * 2, "the second tells that no file is in the way"
 
 
 def test_calls_of_a_small_put(cluster: Cluster, fs: CurvineFileSystem) -> None:
