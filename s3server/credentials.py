@@ -1,8 +1,8 @@
 """Whose key is it, and does it sign right: the running gateway's view of the credentials file.
 
 Rules
-- A lookup is a dictionary hit and never waits for a disk that somebody else is waiting for: one thread refreshes, the
-  others go on with what is known.
+- A lookup is a dictionary hit, also in the thread that serves all connections: so a thread of its own looks at the
+  file, is waited for PATIENCE_S at most, once in an interval, and till it is done all go on with what is known.
 - The file is looked at again when ``refresh_interval`` has passed since the last look, and at once by ``refresh``
   (SIGHUP).  When it cannot be read, or has vanished, the last known keys stay in force and the log says so once.
 - Secrets leave this module only as derived signing keys; those live in the snapshot of the file that they come from, so
@@ -35,6 +35,8 @@ from s3server.store.state import ADMINISTRATOR, owner_of
 
 log = logging.getLogger("curvine_s3_gateway.auth")
 
+PATIENCE_S = 1.0
+"""Enough where the file can be read at all; a store without a master takes longer to say so."""
 MAX_DERIVED = 4096
 """Derived keys kept; a client chooses date and region of its scope, so there must be an end."""
 
@@ -128,17 +130,26 @@ class CredentialStore:
         return SignatureV2(hmac.digest(secret.reveal().encode(), command.string_to_sign, "sha1"), who)
 
     def refresh(self) -> None:
-        """Look at the file now."""
-        with self._lock:
-            self._refresh()
+        """Look at the file now; where it takes long, when it answers."""
+        self._due = self._clock()
+        self._fresh()
 
     def _fresh(self) -> _Snapshot:
         if self._clock() >= self._due and self._lock.acquire(blocking=False):
+            thread = threading.Thread(target=self._look, name="looks at the credentials", daemon=True)
             try:
-                self._refresh()
-            finally:
+                thread.start()
+            except RuntimeError:  # no threads left: the next one tries
                 self._lock.release()
+            else:
+                thread.join(PATIENCE_S)
         return self._snapshot
+
+    def _look(self) -> None:
+        try:
+            self._refresh()
+        finally:
+            self._lock.release()
 
     def _refresh(self) -> None:
         self._due = self._clock() + self._interval

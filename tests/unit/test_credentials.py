@@ -6,6 +6,8 @@ import hashlib
 import hmac
 import logging
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,39 @@ def test_an_unreachable_file_keeps_the_last_known_keys_and_says_so_once(
         store.refresh()
     assert len(caplog.records) == 2 + (1 if any("enabled" in r.message for r in caplog.records) else 0)
     assert store.signing_key(lookup())
+
+
+class _Silent(DiskPlace):
+    """As a store whose master is gone: it takes long to say anything."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.answers = threading.Event()
+        self.answers.set()
+        self.answered = 0
+
+    def identity(self) -> tuple[int, ...] | None:
+        assert self.answers.wait(30)
+        self.answered += 1
+        return super().identity()
+
+
+def test_no_lookup_waits_for_a_silent_store(file: CredentialsFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "PATIENCE_S", 0.01)
+    place, clock = _Silent(path_of(file)), Clock()
+    store = CredentialStore(place, 30, clock=clock)
+    place.answers.clear()
+    file.set_enabled(KEY, False)
+    clock.now = 31
+    for _ in range(3):
+        assert store.signing_key(lookup()), "the last known keys"
+    store.refresh()
+    assert place.answered == 0, "somebody waited"
+    place.answers.set()
+    until = time.monotonic() + 30
+    while store.signing_key(lookup()) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert store.signing_key(lookup()) is None
 
 
 def test_a_directory_in_its_place_keeps_the_last_known_keys(file: CredentialsFile) -> None:

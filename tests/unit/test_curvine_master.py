@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from curvinefs.api import AlreadyExists, FsError, PartRef, RenameFlag, Unavailable
+from curvinefs.api import AlreadyExists, FsError, NotFound, PartRef, RenameFlag, Unavailable
 from curvinefs.client import CurvineFileSystem
 from curvinefs.curvine.errors import Kind, Refused
 from curvinefs.curvine.retry import RESEND, Code, new_id
