@@ -24,6 +24,7 @@ from s3proto.policy import (
     PolicyError,
     Statement,
     Values,
+    check_cost,
     load,
     matches,
     resource_name,
@@ -140,6 +141,7 @@ def parse(data: bytes, bucket: str) -> BucketPolicy:
     try:
         text = data.decode()
         found = tuple(_statement(said, where, bucket) for said, where in statements_of(load(text)))
+        check_cost([each.statement for each in found])
     except UnicodeDecodeError:
         raise MalformedPolicy from None
     except PolicyError as error:

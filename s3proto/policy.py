@@ -2,8 +2,8 @@
 
 Rules: pure functions of values.  A document is checked whole when it is read, and what this gateway could not decide by
 (an element, an operator or a condition key that it does not know) is refused then: nothing in a policy is ever ignored.
-Whatever no statement allows is denied, and a statement that denies wins.  Patterns are matched in time linear in
-pattern and text for each ``*``, with no backtracking.
+Whatever no statement allows is denied, and a statement that denies wins.  Patterns are matched with no backtracking:
+each ``*`` costs a search for what follows it.
 
 Follows "IAM JSON policy elements reference", "Policy evaluation logic" (IAM User Guide), "Actions, resources, and
 condition keys for Amazon S3" (Service Authorization Reference).  Left out: principals (a key's policy has none), sets
@@ -117,46 +117,80 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLES = frozenset({"aws:username", "*", "?", "$"})
 
 
+_ANY = "\ud801"
+"""Any one character, in a segment; no text that is asked about can hold it (in a document it is a question mark)."""
+
+
 def matches(pattern: str, text: str, user: str = "", *, fold: bool = False) -> bool:
-    """Tell whether ``text`` fits a pattern with ``*``, ``?`` and ``${aws:username}``; ``fold``: in any case."""
-    (first, length), *rest = _segments(pattern, user, fold)
+    """Tell whether ``text`` fits a pattern with ``*``, ``?`` and ``${aws:username}``; ``fold``: in any case (ASCII)."""
+    if fold:
+        pattern, text = pattern.lower(), text.lower()
+    first, *rest = _segments(pattern, user)
     if not rest:
-        return len(text) == length and first.match(text) is not None
-    last, last_length = rest.pop()
-    end = len(text) - last_length
-    if end < length or not first.match(text) or not last.match(text, end):
+        return len(text) == len(first) and _begins(text, first, 0)
+    last = rest.pop()
+    at, end = len(first), len(text) - len(last)
+    if end < at or not _begins(text, first, 0) or not _begins(text, last, end):
         return False
-    at = length
-    for segment, length in rest:  # leftmost is best: it leaves most for those that follow
-        if (found := segment.search(text, at, end)) is None:
+    for segment in rest:  # leftmost is best: it leaves most for those that follow
+        if (found := _find(text, segment, at, end)) < 0:
             return False
-        at = found.start() + length
+        at = found + len(segment)
     return True
 
 
 @lru_cache(maxsize=4096)
-def _segments(pattern: str, user: str, fold: bool) -> tuple[tuple[re.Pattern[str], int], ...]:
-    """What stands between a pattern's stars: expressions without repetition, and the length of what they match."""
-    segments: list[list[str]] = [[]]
-
-    def literally(text: str) -> None:
-        segments[-1] += map(re.escape, text)
+def _segments(pattern: str, user: str) -> tuple[str, ...]:
+    """What stands between a pattern's stars."""
+    if "${" not in pattern:
+        return tuple(pattern.replace("?", _ANY).split("*"))
+    segments, at = [""], 0
 
     def add(text: str) -> None:
-        for c in text:
-            if c == "*":
-                segments.append([])
-            else:
-                segments[-1].append("." if c == "?" else re.escape(c))
+        head, *tail = text.replace("?", _ANY).split("*")
+        segments[-1] += head
+        segments.extend(tail)
 
-    at = 0
     for variable in _VARIABLE.finditer(pattern):
         add(pattern[at : variable.start()])
-        literally(user if variable[1] == "aws:username" else variable[1])
+        segments[-1] += user if variable[1] == "aws:username" else variable[1]
         at = variable.end()
     add(pattern[at:])
-    flags = re.DOTALL | (re.IGNORECASE if fold else 0)
-    return tuple((re.compile("".join(each), flags), len(each)) for each in segments)
+    return tuple(segments)
+
+
+def _begins(text: str, segment: str, at: int) -> bool:
+    if _ANY not in segment:
+        return text.startswith(segment, at)
+    return _expression(segment).match(text, at) is not None
+
+
+def _find(text: str, segment: str, at: int, end: int) -> int:
+    if _ANY not in segment:
+        return text.find(segment, at, end)
+    found = _expression(segment).search(text, at, end)
+    return -1 if found is None else found.start()
+
+
+@lru_cache(maxsize=1024)
+def _expression(segment: str) -> re.Pattern[str]:
+    """Without any repetition."""
+    return re.compile(re.escape(segment).replace(_ANY, "."), re.DOTALL)
+
+
+MAX_SEARCHED = 1024
+"""Characters, in all patterns of a document, that stand between two stars together with a question mark: the only
+ones whose search can take as many steps as their number times the text's."""
+
+
+def check_cost(statements: Sequence[Statement]) -> None:
+    """Raises PolicyError."""
+    searched = 0
+    for statement in statements:
+        patterns = [*statement.resources, *(v for each in statement.conditions for v in each.values)]
+        searched += sum(len(s) for p in patterns for s in _segments(p, "")[1:-1] if _ANY in s)
+    if searched > MAX_SEARCHED:
+        raise PolicyError(f"has more than {MAX_SEARCHED} characters between stars together with a question mark")
 
 
 # -------------------------------------------------------------------------------------------------- conditions
@@ -230,7 +264,9 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def policy_of(document: Any) -> Policy:
     """Make a policy of a document that was JSON.  Raises PolicyError."""
-    return Policy(tuple(statement_of(said, where) for said, where in statements_of(document)))
+    statements = tuple(statement_of(said, where) for said, where in statements_of(document))
+    check_cost(statements)
+    return Policy(statements)
 
 
 def statements_of(document: Any) -> list[tuple[Any, str]]:

@@ -92,6 +92,7 @@ def test_status(change: dict[str, Any], public: str) -> None:
         (text({**PUBLIC, "Action": "iam:PassRole"}), "invalid action"),
         (text({**PUBLIC, "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}), "not supported"),
         (text({**PUBLIC, "Condition": {"StringEquals": {"s3:ExistingObjectTag/a": "b"}}}), "not supported"),
+        (text({**PUBLIC, "Resource": "arn:aws:s3:::bucket/*" + "?" * 1025 + "*"}), "question mark"),
         (text(PUBLIC, Other=1), "Other"),
         (text({**PUBLIC, "Sid": "x" * MAX_BYTES}), "bytes"),
     ],

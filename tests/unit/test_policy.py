@@ -7,7 +7,18 @@ from typing import Any
 
 import pytest
 
-from s3proto.policy import CANNED, MAX_BYTES, NOTHING, Policy, PolicyError, matches, parse, policy_of, resource_name
+from s3proto.policy import (
+    CANNED,
+    MAX_BYTES,
+    MAX_SEARCHED,
+    NOTHING,
+    Policy,
+    PolicyError,
+    matches,
+    parse,
+    policy_of,
+    resource_name,
+)
 
 ALL = {"Effect": "Allow", "Action": "*", "Resource": "*"}
 
@@ -45,10 +56,30 @@ def made(*statements: dict[str, Any]) -> Policy:
         ("a${*}b", "axb", False),
         ("a${?}${$}b", "a?$b", True),
         ("*a" * 30, "a" * 1000 + "b", False),
+        ("*b?d*", "abcde", True),
+        ("*b?d*", "abde", False),
+        ("*.?[*", "x.y[z", True),
+        ("?${*}?*${aws:username}?", "a*b-ann!", True),
+        ("?${*}?*${aws:username}?", "a*b-ann", False),
     ],
 )
 def test_patterns(pattern: str, text: str, fits: bool) -> None:
     assert matches(pattern, text, "ann") is fits
+
+
+def test_what_would_take_long_to_find_is_refused() -> None:
+    def of(*patterns: str) -> dict[str, Any]:
+        return {**ALL, "Resource": [f"arn:aws:s3:::{each}" for each in patterns]}
+
+    made(of("*" + "?" * MAX_SEARCHED + "*", "b/*" + "a" * 9_000 + "*", "b/" + "?" * 9_000))
+    for refused in (
+        [of("*" + "?" * MAX_SEARCHED + "*?*")],
+        [of("*" + "?" * MAX_SEARCHED + "*"), of("*?*")],
+        [of("*" + "a" * MAX_SEARCHED + "\ud801*")],
+        [{**ALL, "Condition": {"StringLike": {"aws:Referer": "*a" + "?" * MAX_SEARCHED + "*"}}}],
+    ):
+        with pytest.raises(PolicyError, match="question mark"):
+            made(*refused)
 
 
 def test_a_user_s_name_is_no_pattern() -> None:
