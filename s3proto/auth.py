@@ -253,7 +253,7 @@ def authorize(
     Raises AccessDenied, NoSuchBucket.
     """
     headers = identity.head.headers
-    besides = tuple(each for name, each in _BESIDES.get(action, ()) if name in headers or tags and name == HEADER)
+    besides = tuple(each for name, each in _BESIDES.get(action, ()) if headers.get(name) or tags and name == HEADER)
     if not (bucket and key is None and action in PER_KEY):
         for each in (action, *besides):
             if not permitted(identity, each, bucket, key, said):
@@ -276,7 +276,7 @@ _BESIDES = {
     "s3:PutObject": (("x-amz-acl", "s3:PutObjectAcl"), (HEADER, "s3:PutObjectTagging")),
     "s3:CreateBucket": (("x-amz-acl", "s3:PutBucketAcl"),),
 }
-"""What a header asks for besides."""
+"""What a header that is not empty asks for besides."""
 
 
 def permitted(

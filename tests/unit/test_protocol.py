@@ -54,6 +54,21 @@ def test_so_are_its_acl_and_its_tags(method: str, sub_resource: str, action: str
     assert response.error_code == "AccessDenied"
 
 
+@pytest.mark.parametrize(
+    ("headers", "besides"),
+    [
+        ({"x-amz-tagging": "a=1"}, ("s3:PutObjectTagging",)),
+        ({"x-amz-tagging": ""}, ()),
+        ({"x-amz-acl": "private", "x-amz-tagging": "a=1"}, ("s3:PutObjectAcl", "s3:PutObjectTagging")),
+    ],
+)
+def test_headers_ask_for_more(headers: dict[str, str], besides: tuple[str, ...]) -> None:
+    """An empty one, which some clients send always, asks for nothing."""
+    look = CheckAccess(PRINCIPAL, "s3:PutObject", "bucket", "key", besides=besides)
+    response = ask(signed("PUT", "/bucket/key", headers), KNOWN, (look, Access.DENIED))
+    assert response.error_code == "AccessDenied"
+
+
 def test_an_error_is_a_document() -> None:
     response = ask(
         signed("GET", "/bucket/a%20b%01"),
