@@ -12,8 +12,8 @@ from typing import Protocol
 
 from s3server.connection import Connection
 
-STUCK = 0.003
-"""Seconds that one request may hold the lead unnoticed."""
+STUCK = 0.01
+"""Seconds that one request may hold the lead unnoticed.  A look takes the GIL from the leader: not too many."""
 DROWSY = 100
 """Ticks without a request after which the watch goes to sleep."""
 
