@@ -61,7 +61,7 @@ class Settings(Generic[T]):
         self._kind = kind
         self._fs = fs
         self._buckets = buckets
-        self._kept: dict[str, T] = {}
+        self._kept: dict[tuple[str, str], T] = {}
 
     def get(self, name: str, *, fresh: bool) -> T:
         """As of now (``fresh``), or of a second ago.  Raises NoSuchBucket."""
@@ -69,14 +69,14 @@ class Settings(Generic[T]):
         while True:
             if (document := self._buckets.known(name, fresh=fresh).documents.get(self._kind.name)) is None:
                 return self._kind.empty
-            if (kept := self._kept.get(document)) is not None:
+            if (kept := self._kept.get((name, document))) is not None:
                 return kept
             try:
-                return self._keep(document, self._read(name, document))
+                return self._keep(name, document, self._read(name, document))
             except NotFound:
                 if document == missed:
                     log.warning("bucket %s: its document is missing: %s", name, self._kind.name)
-                    return self._keep(document, self._kind.unreadable)
+                    return self._keep(name, document, self._kind.unreadable)
                 missed, fresh = document, True  # another one is in force by now
 
     def _read(self, name: str, document: str) -> T:
@@ -86,10 +86,10 @@ class Settings(Generic[T]):
             log.warning("bucket %s: its document is damaged: %s: %s", name, self._kind.name, error)
             return self._kind.unreadable
 
-    def _keep(self, document: str, value: T) -> T:
+    def _keep(self, name: str, document: str, value: T) -> T:
         if len(self._kept) >= MAX_KEPT:
             self._kept.clear()
-        self._kept[document] = value
+        self._kept[name, document] = value  # a policy means another thing in a renamed bucket
         return value
 
     def _directory(self, name: str) -> str:

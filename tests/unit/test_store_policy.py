@@ -104,6 +104,17 @@ def test_others_see_what_is_granted_at_once_and_what_is_denied_in_a_second(shop:
     assert access(other, BOB, "PutObject") is access(other, ALICE, "PutObject") is Access.DENIED
 
 
+def test_what_a_process_knew_does_not_hold_in_a_bucket_that_was_renamed_by_hand(shop: Shop) -> None:
+    put(shop, policy("s3:PutObject", "Deny"))
+    assert access(shop.store, ALICE, "PutObject") is Access.DENIED
+    attribute = dict(shop.fs.status("/bkt").x_attr)
+    shop.store.buckets.remove("bkt")
+    shop.fs.mkdir("/renamed", attribute)
+    for store in (shop.store, ObjectStore(shop.fs)):
+        assert store.check_access(c.CheckAccess(ALICE, "s3:PutObject", "renamed", "k")) is Access.DENIED
+        assert store.get_bucket_policy(c.GetBucketPolicy("renamed")) is LOCKED
+
+
 @pytest.mark.parametrize("damage", [b"", b"{", None], ids=["empty", "half", "missing"])
 def test_one_that_cannot_be_read_locks_the_bucket(shop: Shop, damage: bytes | None) -> None:
     put(shop, policy())
