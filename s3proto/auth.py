@@ -275,6 +275,8 @@ def authorize(
 _BESIDES = {
     "s3:PutObject": (("x-amz-acl", "s3:PutObjectAcl"), (HEADER, "s3:PutObjectTagging")),
     "s3:CreateBucket": (("x-amz-acl", "s3:PutBucketAcl"),),
+    "s3:GetObjectAttributes": (("x-amz-object-attributes", "s3:GetObject"),),
+    "s3:GetObjectVersionAttributes": (("x-amz-object-attributes", "s3:GetObjectVersion"),),
 }
 """What a header that is not empty asks for besides."""
 

@@ -124,7 +124,8 @@ def access(
     if policy is None or (by_acl is Access.OWNER and action in _MANAGING):
         return by_acl
     if key is None and action in PER_KEY:
-        return Access.DENIED if by_acl is Access.DENIED and not policy.may_allow(principal, action) else Access.EACH_KEY
+        may = by_acl is not Access.DENIED or any(policy.may_allow(principal, action + each) for each in ("", "Version"))
+        return Access.EACH_KEY if may else Access.DENIED
     verdicts = {policy.verdict(principal, each, resource_name(bucket.name, key), values) for each in actions}
     if Verdict.DENIED in verdicts:
         return Access.DENIED

@@ -67,7 +67,9 @@ def create_bucket(request: S3Request) -> Steps[Response]:
             if region != "us-east-1":
                 raise
             try:
-                yield from commands.PutBucketAcl(request.bucket, acl)  # AWS: the same request again resets the ACL
+                # AWS: the same request again resets the ACL.  Of a bucket that exists its policy decides who may.
+                yield from authorize(request.identity, "s3:PutBucketAcl", request.bucket)
+                yield from commands.PutBucketAcl(request.bucket, acl)
             except NoSuchBucket:
                 continue  # deleted between the two
         return Response(200, [("Location", f"/{request.bucket}")])

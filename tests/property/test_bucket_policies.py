@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import product
 from typing import Any
 
 from hypothesis import given
@@ -41,7 +42,9 @@ STATEMENTS = st.fixed_dictionaries(
     {
         "Effect": st.sampled_from(["Allow", "Deny"]),
         "Principal": PRINCIPALS,
-        "Action": st.sampled_from(["s3:*", "s3:Get*", "s3:PutObject", "*", "s3:DeleteObject", "s3:*Policy"]),
+        "Action": st.sampled_from(
+            ["s3:*", "s3:Get*", "s3:PutObject", "*", "s3:DeleteObject", "s3:*Version", "s3:*Policy"]
+        ),
         "Resource": st.sampled_from([f"arn:aws:s3:::b{rest}" for rest in ("", "/*", "/a", "/home/${aws:username}/*")]),
     },
     optional={"Condition": st.just({"Bool": {"aws:SecureTransport": "true"}})},
@@ -65,6 +68,7 @@ def speaks(said: dict[str, Any], who: Principal | None, action: str, key: str | 
         "s3:*": True,
         "s3:Get*": action.startswith("s3:Get"),
         "s3:*Policy": action.endswith("Policy"),
+        "s3:*Version": action.endswith("Version"),
     }.get(pattern, action == pattern):
         return False
     tail = said["Resource"].removeprefix("arn:aws:s3:::b")
@@ -106,8 +110,8 @@ def test_each_key_is_asked_about_where_any_may_be_allowed(
     bucket, policy = BucketInfo("b", 0.0, ALICE.owner, acl=canned), made(said)
     found = access(who, ["s3:DeleteObject"], bucket, None, policy, dict)
     assert found in (Access.EACH_KEY, Access.DENIED)
-    for key in ("a", "ab", "home/bob/x"):
-        single = access(who, ["s3:DeleteObject"], bucket, key, policy, lambda: {"aws:securetransport": secure})
+    for key, action in product(("a", "ab", "home/bob/x"), ("s3:DeleteObject", "s3:DeleteObjectVersion")):
+        single = access(who, [action], bucket, key, policy, lambda: {"aws:securetransport": secure})
         assert found is Access.EACH_KEY or single is Access.DENIED
 
 

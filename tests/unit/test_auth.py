@@ -273,6 +273,14 @@ def test_authorize() -> None:
     ]
 
 
+@pytest.mark.parametrize("version", ["", "Version"])
+def test_attributes_of_objects_are_for_those_who_may_read_them(version: str) -> None:
+    identity = Identity(OWNER, sigv4.PayloadSpec(), head(x_amz_object_attributes="ETag"))
+    action, besides = f"s3:GetObject{version}Attributes", (f"s3:GetObject{version}",)
+    asked = (CheckAccess(OWNER, action, "b", "k", besides=besides), Access.OWNER)
+    assert drive(auth.authorize(identity, action, "b", "k"), [asked]) is Access.OWNER
+
+
 def values(sent: RequestHead, **others: Any) -> Mapping[str, str]:
     """What conditions of a bucket's policy would be held against."""
 

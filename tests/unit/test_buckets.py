@@ -4,12 +4,20 @@ from base64 import b64encode
 import pytest
 
 from s3proto import commands, errors
-from s3proto.commands import CreateBucket, DeleteBucket, HeadBucket, ListObjects, PutBucketAcl, ReceiveDocument
+from s3proto.commands import (
+    CheckAccess,
+    CreateBucket,
+    DeleteBucket,
+    HeadBucket,
+    ListObjects,
+    PutBucketAcl,
+    ReceiveDocument,
+)
 from s3proto.context import Settings
 from s3proto.listing import make_token
-from s3proto.model import DeleteEntry, DeleteResult, Document, ListPage, ObjectRow
+from s3proto.model import Access, DeleteEntry, DeleteResult, Document, ListPage, ObjectRow
 from tests.drive import Step
-from tests.s3_requests import BUCKET_INFO, MD5, NOW, OWNER, call, texts, tree
+from tests.s3_requests import BUCKET_INFO, MD5, NOW, OWNER, PRINCIPAL, call, texts, tree
 
 EMPTY: Step = (ReceiveDocument, Document(b""))
 MADE: Step = (CreateBucket("bucket", OWNER), BUCKET_INFO)
@@ -79,13 +87,17 @@ def test_illegal_names_are_refused_before_anything() -> None:
 def test_creating_again_is_fine_in_us_east_1_only() -> None:
     again: list[Step] = [EMPTY, (CreateBucket, errors.BucketAlreadyOwnedByYou())]
     reset: Step = PutBucketAcl("bucket", "public-read"), None
-    assert call("PUT", "/bucket", {"x-amz-acl": "public-read"}, script=[*again, reset]).status == 200
+    may = CheckAccess(PRINCIPAL, "s3:PutBucketAcl", "bucket")
+    script = [*again, (may, Access.OWNER), reset]
+    assert call("PUT", "/bucket", {"x-amz-acl": "public-read"}, script=script).status == 200
+    with pytest.raises(errors.AccessDenied):  # the policy that the bucket has by now
+        call("PUT", "/bucket", script=[*again, (may, Access.DENIED)])
     with pytest.raises(errors.BucketAlreadyOwnedByYou):
         call("PUT", "/bucket", script=again, settings=Settings("eu-west-1"))
 
 
 def test_creating_a_bucket_that_is_deleted_meanwhile() -> None:
-    again: list[Step] = [(CreateBucket, errors.BucketAlreadyOwnedByYou()), (PutBucketAcl, errors.NoSuchBucket())]
+    again: list[Step] = [(CreateBucket, errors.BucketAlreadyOwnedByYou()), (CheckAccess, errors.NoSuchBucket())]
     assert call("PUT", "/bucket", script=[EMPTY, *again, (CreateBucket, BUCKET_INFO)]).status == 200
     with pytest.raises(errors.OperationAborted):
         call("PUT", "/bucket", script=[EMPTY, *again, *again, *again])
