@@ -258,14 +258,19 @@ class Exchange:
         if sent > SMALL_BODY and turn.inline and not turn.leave():
             return Outcome.LATER
         head = self._head_bytes(response.status, self._fields(response, bodiless, keep), keep)
-        if bodiless or not sent:
-            self._send_small([head], turn)
-        elif isinstance(response.body, bytes):
-            self._send_small([head, response.body], turn)
-        elif sent <= SMALL_SPAN:
-            self._send_small([head, read_span(response.body)], turn)
-        else:
-            send_span(connection, head, response.body, Pace(self._service.request_timeout), self._service.chunk_size)
+        try:
+            if bodiless or not sent:
+                self._send_small([head], turn)
+            elif isinstance(response.body, bytes):
+                self._send_small([head, response.body], turn)
+            elif sent <= SMALL_SPAN:
+                self._send_small([head, read_span(response.body)], turn)
+            else:
+                pace = Pace(self._service.request_timeout)
+                send_span(connection, head, response.body, pace, self._service.chunk_size)
+        except S3Error as error:  # not even the first bytes could be read, and nothing was sent
+            self._response = self._service.refuse(error, self._head, self._context)
+            return self._respond(turn)
         self._log(response, sent)
         return self._outcome(keep)
 

@@ -5,7 +5,8 @@ the single pages that sendfile hands over: there, sending from a mapped file sha
 (docs/measurements.md).
 
 Rules: never more memory than one buffer; every wait has a Pace; a content that ends too early breaks the connection,
-because its length has been promised.  Handles come from the store and look like ``curvinefs.api.File``.
+because its length has been promised; one whose first bytes cannot be read is refused (S3Error), before the head goes
+out.  Handles come from the store and look like ``curvinefs.api.File``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol, cast
 
 from curvinefs.api import Extent
+from s3proto.errors import S3Error
 from s3proto.http import Span
 from s3server.connection import MSG_MORE, Connection, ConnectionLost, Pace
 
@@ -40,19 +42,21 @@ class Content(Protocol):
 
 
 def read_span(span: Span) -> memoryview:
-    """Read a small span into memory.  Raises ConnectionLost when the content has become shorter."""
+    """Read a small span into memory.  Raises S3Error; ConnectionLost when the content has become shorter."""
     view = memoryview(bytearray(span.length))
     _fill(cast(Content, span.content), span.first, view)
     return view
 
 
 def send_span(connection: Connection, head: bytes, span: Span, pace: Pace, chunk_size: int) -> None:
-    """Send ``head`` and then ``span``.  Raises ConnectionLost.
+    """Send ``head`` and then ``span``.  Raises ConnectionLost; S3Error as long as nothing was sent.
 
     ``chunk_size``: bytes of the buffer, where one is needed.
     """
     content = cast(Content, span.content)
     extents = None if connection.secure else content.extents(span.first, span.length)
+    pieces = read_pieces(span, chunk_size)
+    begun = next(pieces, None) if extents is None else None
     connection.send_all(head, pace, MSG_MORE)
     if extents is not None:
         mapped = span.length >= MAPPED_SPAN and connection.is_local()
@@ -60,12 +64,16 @@ def send_span(connection: Connection, head: bytes, span: Span, pace: Pace, chunk
             sent = _send_mapped(connection, extent, pace) if mapped else 0
             _sendfile(connection, Extent(extent.fd, extent.offset + sent, extent.length - sent), pace)
         return
-    for piece in read_pieces(span, chunk_size):
-        connection.send_all(piece, pace)
+    while begun is not None:
+        connection.send_all(begun, pace)
+        try:
+            begun = next(pieces, None)
+        except S3Error as error:
+            raise ConnectionLost(f"the rest of the object cannot be read: {error}") from error
 
 
 def read_pieces(span: Span, chunk_size: int) -> Iterator[memoryview]:
-    """Read a span piece by piece through one buffer: a piece is valid until the next one.  Raises ConnectionLost."""
+    """Read a span piece by piece through one buffer: a piece is valid until the next one.  S3Error, ConnectionLost."""
     view = memoryview(bytearray(min(chunk_size, span.length)))
     first, left = span.first, span.length
     while left:

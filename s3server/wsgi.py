@@ -99,10 +99,13 @@ class _Content:
     """A Span as WSGI iterates it: one buffer's worth at a time, closed by the server."""
 
     def __init__(self, span: Span, chunk_size: int, opened: ExitStack) -> None:
+        """Raises S3Error where its first bytes cannot be read."""
         self._pieces = read_pieces(span, chunk_size)
+        self._first = bytes(next(self._pieces, b""))
         self._opened = opened
 
     def __iter__(self) -> Iterator[bytes]:
+        yield self._first
         for piece in self._pieces:
             yield bytes(piece)
 
@@ -121,6 +124,7 @@ class Application:
         service = self._service or self._start(environ)
         context = service.context(time.time())
         head: RequestHead | None = None
+        content: _Content | None = None
         request = WsgiRequest(service, _body(environ))
         try:
             head = parse_head(_head(environ), secure=environ.get("wsgi.url_scheme") == "https")
@@ -128,6 +132,8 @@ class Application:
                 response = run(health_steps(False), request.perform)
             else:
                 response = run(service.serve(head, context), request.perform)
+            if isinstance(response.body, Span) and head.method != "HEAD":
+                content = _Content(response.body, service.chunk_size, request.opened)
         except S3Error as error:
             response = service.refuse(error, head, context)
         except Exception:  # the driver's border, as in s3server.exchange
@@ -138,8 +144,8 @@ class Application:
         if not (bodiless or any(name.lower() == "content-length" for name, _ in headers)):
             headers.append(("Content-Length", str(response.length)))
         start_response(_status_line(response), headers)
-        if isinstance(response.body, Span) and not bodiless:
-            return _Content(response.body, service.chunk_size, request.opened)
+        if content is not None:
+            return content
         request.opened.close()
         return [] if bodiless or not response.length else [cast(bytes, response.body)]
 

@@ -55,7 +55,7 @@ RETRY_AFTER_S = 2
 
 P = ParamSpec("P")
 T = TypeVar("T")
-S = TypeVar("S", bound="Objects | ObjectSink")
+S = TypeVar("S", bound="Objects | ObjectSink | Content")
 
 
 def mapped(method: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T]:
@@ -97,9 +97,11 @@ class Content:
     def size(self) -> int:
         return self.record.size
 
+    @mapped
     def extents(self, first: int, length: int) -> Sequence[Extent] | None:
         return self.file.extents(first, length)
 
+    @mapped
     def readinto(self, first: int, buffer: memoryview) -> int:
         return self.file.readinto(first, buffer)
 

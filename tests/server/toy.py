@@ -29,7 +29,7 @@ from s3proto import commands
 from s3proto.body import PlainDecoder
 from s3proto.commands import Steps
 from s3proto.context import Context
-from s3proto.errors import S3Error
+from s3proto.errors import S3Error, SlowDown
 from s3proto.form import FileDecoder, FormDecoder, boundary
 from s3proto.http import Framing, Headers, RequestHead, Response, Span
 from s3proto.model import ObjectInfo, OpenedObject, Received, SignatureV2, SigningKey
@@ -120,6 +120,8 @@ class ToyContent:
         self.size = size
         self.local = local
         self.closed = False
+        self.readable: int | None = None
+        """Bytes after which the store has trouble."""
 
     def extents(self, first: int, length: int) -> Sequence[Extent] | None:
         half = length // 2
@@ -127,6 +129,8 @@ class ToyContent:
         return [Extent(fd, first, half), Extent(fd, first + half, length - half)] if self.local else None
 
     def readinto(self, first: int, buffer: memoryview) -> int:
+        if self.readable is not None and first >= self.readable:
+            raise SlowDown()
         return os.preadv(self._file.fileno(), [buffer[: 1 << 16]], first)
 
     def truncate(self, size: int) -> None:
@@ -164,6 +168,8 @@ class ToyStore:
         """Released once for each request that has come to wait."""
         self.local = True
         self.truncated = False
+        self.readable: int | None = None
+        """See ToyContent."""
         self.opened: list[ToyContent] = []
         self.sinks: list[ToySink] = []
         self.healthy = True
@@ -183,6 +189,7 @@ class ToyStore:
     def open_object(self, command: commands.OpenObject) -> OpenedObject:
         size = int(command.key)
         content = ToyContent(size, local=self.local)
+        content.readable = self.readable
         if self.truncated:
             content.truncate(size // 2)
         self.opened.append(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -77,6 +78,27 @@ def test_what_does_not_fit_waits_in_the_outbox(pair: tuple[Connection, socket.so
         pass
     assert begin(toy_service(ToyStore()), connection, client, get("/bytes/60000")).run(Full()) is Outcome.KEEP
     assert connection.outbox.endswith(content_of(60_000))
+
+
+@pytest.mark.parametrize("size", [9, SMALL_BODY + 1, 3_000_000])
+def test_what_cannot_be_read_from_the_start_is_refused(pair: tuple[Connection, socket.socket], size: int) -> None:
+    store = ToyStore()
+    store.local, store.readable = False, 0
+    assert begin(toy_service(store), *pair, get(f"/span/{size}")).run(ORDINARY) is Outcome.KEEP
+    assert read_response(pair[1])[0] == 503
+    assert store.opened[0].closed
+
+
+def test_what_cannot_be_read_to_its_end_is_broken_off(pair: tuple[Connection, socket.socket]) -> None:
+    connection, client = pair
+    store = ToyStore()
+    store.local, store.readable = False, 2_000_000
+    with ThreadPoolExecutor(1) as pool:
+        received = pool.submit(lambda: client.makefile("rb").read())
+        assert begin(toy_service(store), connection, client, get("/span/3000000")).run(ORDINARY) is Outcome.LOST
+        connection.close()
+        head, _, body = received.result(30).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200") and content_of(3_000_000).startswith(body) and len(body) < 3_000_000
 
 
 def test_abandoning_closes_what_was_opened(pair: tuple[Connection, socket.socket]) -> None:
