@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "s3server": {"s3proto", "curvinefs", "s3server"},
 }
 CORE_MAY_IMPORT = frozenset(
-    "__future__ base64 binascii collections collections.abc dataclasses datetime defusedxml.common"
+    "__future__ base64 binascii collections collections.abc contextlib dataclasses datetime defusedxml.common"
     " defusedxml.ElementTree enum functools hashlib hmac html http itertools json math re string struct typing"
     " unicodedata urllib.parse xml.etree.ElementTree zlib".split()
 )
