@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from s3proto import acl, checksums, commands, xml
-from s3proto.auth import reading
+from s3proto.auth import authorize, reading
 from s3proto.commands import Steps
 from s3proto.errors import (
     AccessDenied,
@@ -55,6 +55,8 @@ def get_acl(request: S3Request) -> Steps[Response]:
 def put_bucket_acl(request: S3Request) -> Steps[Response]:
     subject = yield from _subject(request)
     wanted = yield from _wanted(request, subject, acl.BUCKET_ACLS)
+    # A document may take long to come, and the bucket be deleted and made by somebody else meanwhile.
+    yield from authorize(request.identity, "s3:PutBucketAcl", request.bucket)
     yield from commands.PutBucketAcl(request.bucket, bucket_acl(wanted))
     return Response(200)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from s3proto import acl, errors
-from s3proto.commands import HeadBucket, HeadObject, PutBucketAcl, PutObjectAcl, ReceiveDocument
+from s3proto.commands import CheckAccess, HeadBucket, HeadObject, PutBucketAcl, PutObjectAcl, ReceiveDocument
 from s3proto.model import Access, Document, ObjectAttributes, Owner, Principal
 from tests.drive import Step
-from tests.s3_requests import BUCKET_INFO, OWNER, call, info, texts, tree
+from tests.s3_requests import BUCKET_INFO, OWNER, PRINCIPAL, call, info, texts, tree
 
 BOB = Principal(Owner("b" * 64, "bob"), "AKIABOB")
 BUCKET: Step = (HeadBucket("bucket"), BUCKET_INFO)
@@ -63,13 +63,21 @@ def test_an_object_of_somebody_else_s() -> None:
 # ----------------------------------------------------------------------------------------------- changing
 
 
+STILL_MAY: Step = (CheckAccess(PRINCIPAL, "s3:PutBucketAcl", "bucket"), Access.OWNER)
+
+
+def test_a_document_that_took_long_does_not_reach_a_bucket_of_somebody_else() -> None:
+    with pytest.raises(errors.AccessDenied):
+        call("PUT", "/bucket?acl", script=[BUCKET, policy(TO_ALL, MY_OWN), (STILL_MAY[0], Access.DENIED)])
+
+
 @pytest.mark.parametrize("name", acl.OBJECT_ACLS)
 def test_canned_acls_are_set(name: str) -> None:
     headers = {"x-amz-acl": name}
     script = [BUCKET, MINE, EMPTY, (PutObjectAcl("bucket", "key", name), None)]
     assert call("PUT", "/bucket/key?acl", headers, script).status == 200
     on_bucket = name if name in acl.BUCKET_ACLS else "private"
-    script = [BUCKET, EMPTY, (PutBucketAcl("bucket", on_bucket), None)]
+    script = [BUCKET, EMPTY, STILL_MAY, (PutBucketAcl("bucket", on_bucket), None)]
     assert call("PUT", "/bucket?acl", headers, script).status == 200
 
 
@@ -98,7 +106,7 @@ def test_the_owner_of_an_object_is_checked_where_its_acl_is_set() -> None:
     ],
 )
 def test_a_policy_that_a_canned_acl_stands_for(grants: list[str], name: str) -> None:
-    call("PUT", "/bucket?acl", script=[BUCKET, policy(*grants), (PutBucketAcl("bucket", name), None)])
+    call("PUT", "/bucket?acl", script=[BUCKET, policy(*grants), STILL_MAY, (PutBucketAcl("bucket", name), None)])
 
 
 def test_a_policy_that_grants_to_the_bucket_s_owner() -> None:
