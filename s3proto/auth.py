@@ -317,7 +317,7 @@ def _condition_values(identity: Identity, said: Mapping[str, str]) -> dict[str, 
 
 
 class _Look(Protocol[Seen]):
-    """HeadObject or OpenObject."""
+    """A command about one key that raises NoSuchKey."""
 
     @property
     def key(self) -> str: ...
@@ -334,17 +334,25 @@ def reading(
 ) -> Steps[Found]:
     """Look an object up or open it, for somebody with ``access`` to it, and answer it if it ``lets`` him.
 
-    The version that was found is the one that is asked, so nobody reads by the ACL of another one.  Whether an object
-    is missing is told only to those who may list its name.  Raises AccessDenied and what the command raises.
+    The version that was found is the one that is asked, so nobody reads by the ACL of another one.  Raises AccessDenied
+    and what the command raises.
+    """
+    found = yield from looking(identity, access, bucket, look)
+    info = found.info if isinstance(found, OpenedObject) else found
+    if access is Access.OBJECT and not lets(identity.principal, info.attributes):
+        raise AccessDenied()
+    return found
+
+
+def looking(identity: Identity, access: Access, bucket: str, look: _Look[Seen]) -> Steps[Seen]:
+    """Answer what the command does; that an object is missing is told only to those who may list its name.
+
+    Raises AccessDenied and what the command raises.
     """
     try:
-        found = yield from look
+        return (yield from look)
     except NoSuchKey:
         said = {"s3:prefix": look.key}
         if access is not Access.OWNER or not permitted(identity, "s3:ListBucket", bucket, None, said):
             yield from authorize(identity, "s3:ListBucket", bucket, said=said)
         raise
-    info = found.info if isinstance(found, OpenedObject) else found
-    if access is Access.OBJECT and not lets(identity.principal, info.attributes):
-        raise AccessDenied()
-    return found

@@ -9,7 +9,7 @@ Follows the pages of these operations (Amazon S3 API Reference).
 from __future__ import annotations
 
 from s3proto import checksums, commands, tagging
-from s3proto.auth import reading
+from s3proto.auth import looking, reading
 from s3proto.commands import Steps
 from s3proto.errors import MissingRequestBodyError, NoSuchTagSet
 from s3proto.http import Response
@@ -28,13 +28,18 @@ def get_object_tagging(request: S3Request) -> Steps[Response]:
 
 def put_object_tagging(request: S3Request) -> Steps[Response]:
     tags = yield from _given(request, tagging.MAX_OBJECT_TAGS)
-    yield from commands.PutObjectTagging(request.bucket, request.key, tags, request.version_id)
+    yield from _put(request, tags)
     return Response(200)
 
 
 def delete_object_tagging(request: S3Request) -> Steps[Response]:
-    yield from commands.PutObjectTagging(request.bucket, request.key, (), request.version_id)
+    yield from _put(request, ())
     return Response(204)
+
+
+def _put(request: S3Request, tags: Pairs) -> Steps[None]:
+    put = commands.PutObjectTagging(request.bucket, request.key, tags, request.version_id)
+    yield from looking(request.identity, request.access, request.bucket, put)
 
 
 def get_bucket_tagging(request: S3Request) -> Steps[Response]:

@@ -92,6 +92,16 @@ def test_how_many_there_are_is_told_to_those_who_may_read_them(
 # ------------------------------------------------------------------------------------------------ buckets
 
 
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_who_may_give_tags_and_not_list_is_not_told_what_is_missing(method: str) -> None:
+    given = [DOCUMENT] if method == "PUT" else []
+    missing: Step = (PutObjectTagging, errors.NoSuchKey())
+    for access, error in ((Access.DENIED, errors.AccessDenied), (Access.GUEST, errors.NoSuchKey)):
+        may_list: Step = (CheckAccess(PRINCIPAL, "s3:ListBucket", "bucket"), access)
+        with pytest.raises(error):
+            call(method, "/bucket/key?tagging", script=[*given, missing, may_list], access=Access.GUEST)
+
+
 def test_tags_of_a_bucket() -> None:
     response = call("GET", "/bucket?tagging", script=[(GetBucketTagging("bucket"), TAGS)])
     assert texts(response, "TagSet/Tag/Key") == ["a", "b"]
