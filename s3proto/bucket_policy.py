@@ -184,11 +184,3 @@ def _users(principal: Any) -> list[str]:
             else:
                 raise PolicyError("Invalid principal in policy")
     return found
-
-
-def decode(data: bytes, bucket: str) -> BucketPolicy:
-    """Read a stored policy: one that cannot be read is LOCKED."""
-    try:
-        return parse(data, bucket)
-    except MalformedPolicy:
-        return LOCKED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from s3proto import acl
-from s3proto.bucket_policy import LOCKED, PER_KEY, BucketPolicy, access, decode, parse
+from s3proto.bucket_policy import LOCKED, PER_KEY, BucketPolicy, access, parse
 from s3proto.errors import MalformedPolicy
 from s3proto.model import Access, BucketInfo, Owner, Principal
 from tests.property.test_policies import anything
@@ -152,11 +153,12 @@ def test_any_document_is_a_policy_or_refused(document: bytes) -> None:
     try:
         policy = parse(document, "b")
     except MalformedPolicy as error:
-        assert "\n" not in error.detail and decode(document, "b") is LOCKED
+        assert "\n" not in error.detail
     else:
-        assert policy.text.encode() == document and parse(document, "b") == decode(document, "b") == policy
+        assert policy.text.encode() == document and parse(document, "b") == policy
 
 
 @given(POLICIES.map(lambda said: made(said).text.encode()).flatmap(changed))
 def test_damaged_documents(document: bytes) -> None:
-    decode(document, "b")
+    with suppress(MalformedPolicy):
+        parse(document, "b")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from s3proto import bucket_policy, errors
+from s3proto import errors
 from s3proto.bucket_policy import parse
 from s3proto.commands import (
     CheckAccess,
@@ -163,8 +163,3 @@ def test_a_guest_is_not_told_what_is_missing(method: str, look: type) -> None:
         may_list: Step = (CheckAccess(PRINCIPAL, "s3:ListBucket", "bucket"), access)
         with pytest.raises(error):
             call(method, "/bucket/key", script=[missing, may_list], access=Access.GUEST)
-
-
-def test_damaged_ones_are_locked() -> None:
-    assert bucket_policy.decode(b"{", "bucket") is bucket_policy.LOCKED
-    assert bucket_policy.decode(text(PUBLIC), "renamed") is bucket_policy.LOCKED
