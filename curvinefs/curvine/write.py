@@ -30,7 +30,6 @@ from curvinefs.proto import curvine_pb2 as pb
 
 SMALL = MIB
 """Bytes that wait in memory; no more than CHUNK, so that what waited is one chunk."""
-_MEDIUM = 4 * MIB
 _WORTH_SENDING = 256 * 1024
 """A piece of at least this length is sent as it is, shorter ones are collected."""
 _TRIES = 5
@@ -40,10 +39,13 @@ NANOSECONDS = 1_000_000
 
 
 def block_size_for(size: int | None, large: int) -> int:
-    """Capacity of the blocks of a file of ``size`` bytes (None: not known)."""
+    """Capacity of the blocks of a file of ``size`` bytes (None: not known).
+
+    An open block reserves all of it on its worker, and a worker with less free space gets none: so it fits the file.
+    """
     if size is None or size <= MIB:
         return MIB
-    return -(-size // MIB) * MIB if size <= _MEDIUM else large
+    return min(-(-size // MIB) * MIB, large)
 
 
 class CurvineWriter:

@@ -43,7 +43,7 @@ def temporaries(fs: CurvineFileSystem) -> list[str]:
 
 @pytest.mark.parametrize(
     "size, blocks",
-    [(None, 1), (0, 1), (1, 1), (MIB, 1), (MIB + 1, 2), (4 * MIB, 4), (4 * MIB + 1, 64), (10**12, 64)],
+    [(None, 1), (0, 1), (1, 1), (MIB, 1), (MIB + 1, 2), (4 * MIB + 1, 5), (64 * MIB, 64), (64 * MIB + 1, 64)],
 )
 def test_block_size(size: int | None, blocks: int) -> None:
     assert block_size_for(size, 64 * MIB) == blocks * MIB
