@@ -272,6 +272,11 @@ def authorize(
     return access
 
 
+def of_version(action: str, version_id: str | None) -> str:
+    """The action that IAM has for a named version of an object (``s3:GetObjectVersionAcl``)."""
+    return action if version_id is None else action.replace("Object", "ObjectVersion")
+
+
 _BESIDES = {
     "s3:PutObject": (("x-amz-acl", "s3:PutObjectAcl"), (HEADER, "s3:PutObjectTagging")),
     "s3:CreateBucket": (("x-amz-acl", "s3:PutBucketAcl"),),

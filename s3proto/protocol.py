@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from s3proto.auth import authenticate, authenticate_form, authorize
+from s3proto.auth import authenticate, authenticate_form, authorize, of_version
 from s3proto.commands import Steps
 from s3proto.context import Context
 from s3proto.errors import S3Error
@@ -45,8 +45,8 @@ def serve(head: RequestHead, context: Context) -> Steps[Response]:
         if identity.form is not None:
             target = replace(target, key=identity.form.key)
         action = operation.action
-        if "versionId" in query and action in _VERSIONED:
-            action = action.replace("Object", "ObjectVersion")
+        if action in _VERSIONED:
+            action = of_version(action, query.get("versionId"))
         access = yield from authorize(identity, action, target.bucket, target.key)
         refuse_unsupported(identity.head.headers)
         bucket, key = target.bucket or "", target.key or ""

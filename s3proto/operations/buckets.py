@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from s3proto import checksums, commands, conditions, listing, metadata, xml
-from s3proto.auth import authorize, permitted
+from s3proto.auth import authorize, of_version, permitted
 from s3proto.commands import Steps
 from s3proto.errors import (
     AccessDenied,
@@ -203,7 +203,7 @@ def _delete_entry(element: xml.Element) -> DeleteEntry:
 
 
 def _key_error(request: S3Request, entry: DeleteEntry) -> Steps[S3Error | None]:
-    action = "s3:DeleteObjectVersion" if entry.version_id else "s3:DeleteObject"
+    action = of_version("s3:DeleteObject", entry.version_id)
     said = {"s3:versionid": entry.version_id} if entry.version_id else {}
     try:
         check_key(entry.key)

@@ -12,12 +12,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from s3proto import checksums, commands, conditions, metadata, ranges, tagging
-from s3proto.auth import authorize, reading
+from s3proto.auth import authorize, of_version, reading
 from s3proto.commands import Steps
 from s3proto.dates import iso_date
 from s3proto.errors import AccessDenied, InvalidArgument, InvalidRequest
 from s3proto.http import Response
-from s3proto.model import ObjectAttributes, OpenedObject
+from s3proto.model import Access, ObjectAttributes, OpenedObject
 from s3proto.names import parse_copy_source
 from s3proto.operations import conditional
 from s3proto.operations.multipart import head_open_upload
@@ -112,17 +112,18 @@ def _source(request: S3Request) -> _Source:
 
 def _open_source(request: S3Request, source: _Source) -> Steps[OpenedObject]:
     """Open the source of a copy, if the caller may read it and its conditions hold."""
-    bucket, key, version_id = source
-    action = "s3:GetObject" if version_id is None else "s3:GetObjectVersion"
-    header, said = "x-amz-source-expected-bucket-owner", _version(source)
-    access = yield from authorize(request.identity, action, bucket, key, owner_header=header, said=said)
-    opened = yield from reading(request.identity, access, bucket, commands.OpenObject(bucket, key, version_id))
+    access = yield from _authorize_source(request, source, "s3:GetObject")
+    opened = yield from reading(request.identity, access, source.bucket, commands.OpenObject(*source))
     conditions.check_copy_source(request.headers, opened.info)
     return opened
 
 
-def _version(source: _Source) -> dict[str, str]:
-    return {} if source.version_id is None else {"s3:versionid": source.version_id}
+def _authorize_source(request: S3Request, source: _Source, action: str) -> Steps[Access]:
+    bucket, key, version_id = source
+    said = {} if version_id is None else {"s3:versionid": version_id}
+    header = "x-amz-source-expected-bucket-owner"
+    action = of_version(action, version_id)
+    return (yield from authorize(request.identity, action, bucket, key, owner_header=header, said=said))
 
 
 def _directive(request: S3Request, name: str) -> bool:
@@ -136,10 +137,7 @@ def _directive(request: S3Request, name: str) -> bool:
 def _may_copy_tags(request: S3Request, source: _Source) -> Steps[None]:
     """Require what reading the source's tags and giving them to the copy takes.  Raises AccessDenied."""
     yield from authorize(request.identity, "s3:PutObject", request.bucket, request.key, tags=True)
-    action = "s3:GetObjectTagging" if source.version_id is None else "s3:GetObjectVersionTagging"
-    header = "x-amz-source-expected-bucket-owner"
-    said = _version(source)
-    yield from authorize(request.identity, action, source.bucket, source.key, owner_header=header, said=said)
+    yield from _authorize_source(request, source, "s3:GetObjectTagging")
 
 
 def _refuse_pointless(request: S3Request, source: ObjectAttributes) -> None:

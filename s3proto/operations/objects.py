@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s3proto import checksums, commands, conditions, metadata, ranges
-from s3proto.auth import authorize, reading
+from s3proto.auth import authorize, of_version, reading
 from s3proto.commands import BodyTarget, Steps
 from s3proto.dates import http_date
 from s3proto.errors import AccessDenied, InvalidArgument, InvalidRequest, NotModified, RequestNotImplemented, S3Error
@@ -94,7 +94,7 @@ def _tag_count(request: S3Request, info: ObjectInfo) -> Steps[Pairs]:
     """Tell how many tags there are, as AWS does, only those who may read them."""
     if not info.attributes.tags:
         return []
-    action = "s3:GetObjectTagging" if request.version_id is None else "s3:GetObjectVersionTagging"
+    action = of_version("s3:GetObjectTagging", request.version_id)
     try:
         yield from authorize(request.identity, action, request.bucket, request.key)
     except AccessDenied:

@@ -116,7 +116,7 @@ class Settings(Generic[T]):
                 self._fs.delete(f"{directory}/{former}")
 
     def _write(self, directory: str, document: str, value: T, now: float) -> None:
-        path, data, mtime_ns = (f"{directory}/{document}", self._kind.document(value), int(now * 1e9))
+        path, data, mtime_ns = f"{directory}/{document}", self._kind.document(value), int(now * 1e9)
         try:
             write_document(self._fs, path, data, mtime_ns)
         except NotFound:
